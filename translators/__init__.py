@@ -1,0 +1,1 @@
+"""Dragoman speaks: the rule language, loaded, checked and compiled. Pure: no sockets, no clock, no files but rule files."""
