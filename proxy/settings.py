@@ -88,5 +88,6 @@ class Settings:
     ca_file: Path | None = None  # trusted certificates for upstreams; None: the system's
     via: str = "dragoman"  # pseudonym in Via and Proxy-Status; empty: no Via
     event_loop: str = "auto"  # auto, uvloop, asyncio
+    insecure_parser: bool = False  # allow aiohttp's pure-Python parser (development only)
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)

@@ -1,0 +1,564 @@
+"""Connections to upstreams: one protocol per connection, one pool per platform (rule group K).
+
+A connection serves one exchange at a time, seen here only through `Consumer`. It reads the answer's head, follows the framing of
+its body and hands every read on in the same callback. The pool is a list and a decision function; it knows no HTTP.
+"""
+
+import asyncio
+import select
+from collections import deque
+from enum import IntEnum
+from math import inf
+from typing import Protocol, cast
+
+from proxy.dialing import Dialer
+from proxy.settings import Limits
+from proxy.telemetry.metrics import UpstreamMetrics
+from proxy.telemetry.outcomes import ErrorType, Phase
+from proxy.timers import Timed, Wheel
+from proxy.wire.fields import bodyless
+from proxy.wire.framing import ChunkedReader, FramingError
+from proxy.wire.head import CHUNKED, UNTIL_CLOSE, ResponseHead, read_response_head
+from proxy.wire.parser import HeadParser
+from proxy.wire.refusal import Refusal, bad_response
+
+
+class Consumer(Protocol):
+    """The exchange, as its upstream connection sees it."""
+
+    method: str
+    phase: Phase
+
+    def upstream_ready(self, connection: "UpstreamConnection") -> None:
+        """A connection that had to be waited for is there."""
+
+    def upstream_failed(self, refusal: Refusal, *, silent: bool) -> None:
+        """No answer, or no more of it; `silent` when not one byte of it was read."""
+
+    def interim_response(self, head: ResponseHead) -> None:
+        """A 1xx answer other than 100 and 101."""
+
+    def response_head(self, head: ResponseHead, body: bytes, done: bool) -> None:
+        """The final head with the body bytes that came with it, framed as received."""
+
+    def response_body(self, data: bytes, done: bool) -> None:
+        """Further body bytes, framed as received."""
+
+    def upstream_full(self, full: bool) -> None:
+        """The connection's send buffer is above its high-water mark, or below its low one again."""
+
+
+class State(IntEnum):
+    IDLE = 0
+    WAIT = 1  # a request was handed over, no complete head yet
+    BODY = 2
+    CLOSED = 3
+
+
+class UpstreamConnection(asyncio.Protocol, Timed):
+    """One connection. `request_sent` is set by the consumer once the whole request was handed over."""
+
+    __slots__ = (
+        "_buffer",
+        "_eof",
+        "_interims",
+        "_keep",
+        "_left",
+        "_poll",
+        "_reader",
+        "born",
+        "consumer",
+        "idle_since",
+        "paused",
+        "pool",
+        "request_sent",
+        "reused",
+        "state",
+        "transport",
+    )
+
+    def __init__(self, pool: "Pool") -> None:
+        Timed.__init__(self)
+        self.pool = pool
+        self.transport: asyncio.Transport | None = None
+        self.consumer: Consumer | None = None
+        self.state = State.IDLE
+        self.born = self.idle_since = pool.wheel.now
+        self.reused = False
+        self.request_sent = False
+        self.paused = False
+        self._buffer = b""
+        self._left = 0
+        self._reader: ChunkedReader | None = None
+        self._keep = True
+        self._interims = 0
+        self._eof = False
+        self._poll: select.poll | None = None
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=self.pool.limits.write_buffer)
+        fd = transport.get_extra_info("socket")
+        if fd is not None:
+            self._poll = select.poll()
+            self._poll.register(fd.fileno(), select.POLLIN | select.POLLRDHUP)
+
+    def pause_writing(self) -> None:
+        if self.consumer is not None:
+            self.consumer.upstream_full(True)
+
+    def resume_writing(self) -> None:
+        if self.consumer is not None:
+            self.consumer.upstream_full(False)
+
+    def eof_received(self) -> None:
+        self._eof = True  # over TLS only a close_notify comes here, a bare FIN does not (rule I08)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        state, self.state = self.state, State.CLOSED
+        self.deadline = inf
+        consumer, self.consumer = self.consumer, None
+        self.pool.forget(self)
+        if consumer is None:
+            return
+        if state is State.BODY:
+            if self._left == UNTIL_CLOSE and self._eof and exc is None:
+                consumer.response_body(b"", True)
+                return
+            refusal = bad_response(ErrorType.HTTP_RESPONSE_INCOMPLETE, "upstream_cut", "The upstream's answer broke off.")
+        else:
+            refusal = bad_response(
+                ErrorType.CONNECTION_TERMINATED, "upstream_closed", "The upstream closed the connection without an answer."
+            )
+        consumer.upstream_failed(refusal, silent=state is State.WAIT and not self._buffer)
+
+    def data_received(self, data: bytes) -> None:
+        state = self.state
+        if state is State.BODY:
+            self.deadline = self.pool.wheel.now + self.pool.t_between_bytes
+            left = self._left
+            if left == CHUNKED:
+                self._chunked(data)
+            elif left == UNTIL_CLOSE:
+                self.consumer.response_body(data, False)  # type: ignore[union-attr]  # BODY has a consumer
+            elif len(data) < left:
+                self._left = left - len(data)
+                self.consumer.response_body(data, False)  # type: ignore[union-attr]
+            else:
+                self._end(data[:left], data[left:])
+        elif state is State.WAIT:
+            self._head(self._buffer + data if self._buffer else data)
+        elif state is State.IDLE:
+            self.pool.metrics.unsolicited_bytes.inc(len(data))  # nobody asked for these bytes; nobody gets them (rule B17)
+            self.abort()
+
+    # -- timers
+
+    def on_deadline(self) -> None:
+        consumer = self.consumer
+        if consumer is None:
+            return
+        if self.state is State.WAIT:
+            refusal = Refusal(
+                504,
+                ErrorType.HTTP_RESPONSE_TIMEOUT,
+                "upstream_timeout",
+                "The upstream did not answer in time.",
+                limit="t_first_byte",
+            )
+        else:
+            refusal = Refusal(
+                504,
+                ErrorType.CONNECTION_READ_TIMEOUT,
+                "upstream_stalled",
+                "The upstream stopped in the middle of its answer.",
+                limit="t_between_bytes",
+            )
+        self.abort()
+        consumer.upstream_failed(refusal, silent=False)
+
+    # -- for the consumer
+
+    def begin(self, consumer: Consumer) -> None:
+        """Serve this consumer from now on."""
+        self.consumer = consumer
+        self.state = State.WAIT
+        self.request_sent = False
+        self._interims = 0
+        self._keep = True
+
+    def sent(self) -> None:
+        """The whole request was handed over: wait for the answer."""
+        self.request_sent = True
+        wheel = self.pool.wheel
+        deadline = self.deadline = wheel.now + self.pool.t_first_byte
+        if deadline < self.slot:
+            wheel.arm(self, deadline)
+
+    def pause(self) -> None:
+        """Read no further for now; the upstream is not to blame for what does not come (rule J04)."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self.paused = True
+            self.deadline = inf
+
+    def resume(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+            self.paused = False
+            self.pool.wheel.arm(self, self.pool.wheel.now + self.pool.t_between_bytes)
+
+    def abort(self) -> None:
+        """Close at once and forget the exchange; the connection is never used again (rules B11, L05)."""
+        self.consumer = None
+        self.state = State.CLOSED
+        self.deadline = inf
+        self.pool.forget(self)
+        if self.transport is not None:
+            self.transport.abort()
+
+    def usable(self) -> bool:
+        """Whether the next request may go over this idle connection: it is open and has nothing unread (rule K03).
+
+        The kernel is asked, because bytes or a FIN may have come that the loop has not looked at yet.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        return self._poll is None or not self._poll.poll(0)
+
+    # -- reading the answer
+
+    def _head(self, data: bytes) -> None:
+        pool = self.pool
+        consumer = self.consumer
+        assert consumer is not None
+        try:
+            while True:
+                end = data.find(b"\r\n\r\n")
+                if end < 0:
+                    self._buffer = data
+                    self._check_partial_head(data)
+                    return
+                end += 4
+                head = read_response_head(pool.parser, data[:end], pool.limits)
+                data = data[end:]
+                if head.code >= 200:
+                    break
+                self._interim(head, consumer)
+                if not data:
+                    self._buffer = b""
+                    return
+        except Refusal as refusal:
+            self._fail(refusal)
+            return
+        self._buffer = b""
+        self._keep = head.keep_alive
+        self._begin_body(head, data, consumer)
+
+    def _check_partial_head(self, data: bytes) -> None:
+        if len(data) > self.pool.limits.response_header_section:
+            raise bad_response(
+                ErrorType.HTTP_RESPONSE_HEADER_SECTION_SIZE,
+                "response_header_section_too_large",
+                "The upstream's header section is too large.",
+                limit="response_header_section",
+            )
+        if not b"HTTP/1.".startswith(data[:7]) or data.count(b"\n") != data.count(b"\r\n"):
+            raise bad_response(ErrorType.HTTP_PROTOCOL_ERROR, "bad_response", "The upstream's answer is not valid HTTP/1.1.")
+
+    def _interim(self, head: ResponseHead, consumer: Consumer) -> None:
+        self._interims += 1
+        if head.code == 101 or self._interims > self.pool.limits.interim_responses:
+            raise bad_response(
+                ErrorType.HTTP_PROTOCOL_ERROR, "bad_interim_response", "The upstream sent interim answers nobody asked for."
+            )
+        if head.code != 100:
+            consumer.interim_response(head)
+
+    def _begin_body(self, head: ResponseHead, data: bytes, consumer: Consumer) -> None:
+        length = 0 if bodyless(head.code, consumer.method) else head.length
+        self.state = State.BODY
+        self._left = length
+        if length == CHUNKED:
+            self._reader = reader = ChunkedReader(self.pool.limits.header_section)
+            try:
+                body = reader.feed(data) if data else b""
+            except FramingError:
+                self._fail(_bad_chunks())
+                return
+            if reader.done:
+                self._release(reader.rest)
+            consumer.response_head(head, body, reader.done)
+        elif length == UNTIL_CLOSE:
+            consumer.response_head(head, data, False)
+        elif len(data) >= length:
+            self._release(data[length:])
+            consumer.response_head(head, data[:length], True)
+            return
+        else:
+            self._left = length - len(data)
+            consumer.response_head(head, data, False)
+        if self.state is State.BODY and not self.paused:
+            self.pool.wheel.arm(self, self.pool.wheel.now + self.pool.t_between_bytes)
+
+    def _chunked(self, data: bytes) -> None:
+        reader = self._reader
+        consumer = self.consumer
+        assert reader is not None
+        assert consumer is not None
+        try:
+            body = reader.feed(data)
+        except FramingError:
+            self._fail(_bad_chunks())
+            return
+        if reader.done:
+            self._end(body, reader.rest)
+        elif body:
+            consumer.response_body(body, False)
+
+    def _end(self, data: bytes, surplus: bytes) -> None:
+        consumer = self.consumer
+        assert consumer is not None
+        self._release(surplus)
+        consumer.response_body(data, True)
+
+    @property
+    def between_chunks(self) -> bool:
+        """Whether what was handed on so far ends between two chunks, so that another chunk could follow."""
+        return self._reader is not None and self._reader.between
+
+    def _fail(self, refusal: Refusal) -> None:
+        consumer = self.consumer
+        self.abort()
+        if consumer is not None:
+            consumer.upstream_failed(refusal, silent=False)
+
+    def _release(self, surplus: bytes) -> None:
+        """The answer was read whole: back to the pool if nothing speaks against it (rule K08)."""
+        self.consumer = None
+        self._reader = None
+        self.deadline = inf
+        transport = self.transport
+        if surplus:
+            self.pool.metrics.surplus_bytes.inc(len(surplus))
+        if (
+            transport is None
+            or surplus
+            or self._eof
+            or not self._keep
+            or not self.request_sent
+            or transport.get_write_buffer_size()
+            or not self.pool.put(self)
+        ):
+            self.abort()
+
+
+def _bad_chunks() -> Refusal:
+    return bad_response(
+        ErrorType.HTTP_RESPONSE_TRANSFER_CODING, "bad_response_framing", "The upstream's chunked framing is broken."
+    )
+
+
+def choose(idle: deque[UpstreamConnection], now: float, t_idle: float, t_age: float) -> tuple[UpstreamConnection | None, int]:
+    """The connection to use next and how many at the right end of `idle` must go (the chosen one among them).
+
+    The most recently used one is preferred, so that old ones time out (rule K04). `idle` is not changed.
+    """
+    for passed, connection in enumerate(reversed(idle), start=1):
+        if now - connection.idle_since < t_idle and now - connection.born < t_age and connection.usable():
+            return connection, passed
+    return None, len(idle)
+
+
+class Pool:
+    """All connections to one upstream. Two platforms never share one (a stricter key than rule K01 asks for)."""
+
+    def __init__(
+        self,
+        *,
+        wheel: Wheel,
+        parser: HeadParser,
+        limits: Limits,
+        dialer: Dialer,
+        metrics: UpstreamMetrics,
+        timeouts: "PoolTimeouts",
+    ) -> None:
+        self.wheel = wheel
+        self.parser = parser
+        self.limits = limits
+        self.metrics = metrics
+        self.timeouts = timeouts
+        self.t_between_bytes = timeouts.t_between_bytes or inf
+        self.t_first_byte = timeouts.t_first_byte or inf
+        self._dialer = dialer
+        self._idle: deque[UpstreamConnection] = deque()
+        self._all: set[UpstreamConnection] = set()
+        self._waiting: deque[asyncio.Future[UpstreamConnection | None]] = deque()
+        self._opening = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.closed = False
+
+    @property
+    def idle(self) -> int:
+        return len(self._idle)
+
+    @property
+    def busy(self) -> int:
+        return len(self._all) - len(self._idle)
+
+    def acquire(self, consumer: Consumer, *, fresh: bool = False) -> UpstreamConnection | asyncio.Task[None]:
+        """A connection that is ready, or the task that is opening one and will call `upstream_ready` or `upstream_failed`."""
+        idle = self._idle
+        if idle and not fresh:
+            chosen, passed = choose(idle, self.wheel.now, self.timeouts.t_pool_idle, self.timeouts.t_pool_age)
+            for _ in range(passed):
+                connection = idle.pop()
+                if connection is not chosen:
+                    connection.abort()
+            if chosen is not None:
+                chosen.reused = True
+                self.metrics.reuses.inc()
+                chosen.begin(consumer)
+                return chosen
+        task = asyncio.get_running_loop().create_task(self._open(consumer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _open(self, consumer: Consumer) -> None:
+        try:
+            connection = await self._wait_for_slot(consumer)
+            if connection is not None and not connection.usable():
+                connection.abort()
+                connection = None
+            if connection is None:
+                connection = await self._dial(consumer)
+        except Refusal as refusal:
+            consumer.upstream_failed(refusal, silent=False)
+            return
+        connection.begin(consumer)
+        consumer.upstream_ready(connection)
+
+    async def _wait_for_slot(self, consumer: Consumer) -> UpstreamConnection | None:
+        """A connection given back meanwhile, or None: one may be opened."""
+        limit = self.limits.upstream_connections
+        if not limit or len(self._all) + self._opening < limit:
+            return None
+        consumer.phase = Phase.POOL
+        started = self.wheel.now
+        future: asyncio.Future[UpstreamConnection | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        try:
+            async with asyncio.timeout(self.timeouts.t_pool_wait):
+                return await future
+        except TimeoutError:
+            raise Refusal(
+                503,
+                ErrorType.CONNECTION_LIMIT_REACHED,
+                "upstream_busy",
+                "All connections to this upstream are in use.",
+                limit="upstream_connections",
+                fields=(("Retry-After", "1"),),
+            ) from None
+        finally:
+            self.metrics.pool_wait.observe(self.wheel.now - started)
+            if future in self._waiting:
+                self._waiting.remove(future)
+            elif future.done() and not future.cancelled():
+                self._pass_on_if_unused(future)
+
+    def _pass_on_if_unused(self, future: "asyncio.Future[UpstreamConnection | None]") -> None:
+        """The waiter was cancelled in the very turn it was served: nothing may be lost with it."""
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            connection = future.result()
+            if connection is None:
+                self._wake_one()
+            elif not self.put(connection):
+                connection.abort()
+
+    async def _dial(self, consumer: Consumer) -> UpstreamConnection:
+        self._opening += 1
+        try:
+            connection = await self._dialer.dial(lambda: UpstreamConnection(self), consumer)
+        except BaseException:
+            self._opening -= 1
+            self._wake_one()
+            raise
+        self._opening -= 1
+        self._all.add(connection)
+        connection.reused = False
+        return connection
+
+    def _wake_one(self) -> None:
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+                return
+
+    def put(self, connection: UpstreamConnection) -> bool:
+        """Keep an idle connection for the next exchange; False if it is not wanted any more."""
+        wheel = self.wheel
+        if self.closed or wheel.now - connection.born >= self.timeouts.t_pool_age:
+            return False
+        connection.state = State.IDLE
+        connection.idle_since = wheel.now
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(connection)
+                return True
+        self._idle.append(connection)
+        return True
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """A connection is gone."""
+        if connection in self._all:
+            self._all.discard(connection)
+            self._wake_one()
+            try:
+                self._idle.remove(connection)
+            except ValueError:
+                pass
+
+    def sweep(self) -> None:
+        """Close idle connections that are too old; called about once a second."""
+        now = self.wheel.now
+        idle = self._idle
+        while idle and now - idle[0].idle_since >= self.timeouts.t_pool_idle:
+            idle.popleft().abort()
+
+    async def close(self) -> None:
+        """Close everything, running exchanges included."""
+        self.closed = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for connection in list(self._all):
+            connection.abort()
+
+
+class PoolTimeouts(Protocol):
+    """The times a pool needs; `proxy.settings.Timeouts` has them."""
+
+    @property
+    def t_dns(self) -> float: ...
+    @property
+    def t_connect(self) -> float: ...
+    @property
+    def t_tls(self) -> float: ...
+    @property
+    def t_pool_wait(self) -> float: ...
+    @property
+    def t_first_byte(self) -> float: ...
+    @property
+    def t_between_bytes(self) -> float: ...
+    @property
+    def t_pool_idle(self) -> float: ...
+    @property
+    def t_pool_age(self) -> float: ...

@@ -1,0 +1,274 @@
+"""Gateways for the battery: `stage` runs one in this process, `serve` runs the command line in its own.
+
+Lives here: the rule file of the test platform, settings with short times, and the checks that hold after every test: no
+exception reached the event loop, and nothing of the gateway is left running.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from proxy.server import Gateway
+
+from proxy.settings import Limits, Settings, Timeouts
+from tests.harness.chaos import Peer, closed_port
+from tests.harness.client import Answer, Client
+from tests.harness.runner import until
+
+SECRET = "sk-test-upstream-secret"
+CREDENTIALS = {"TEST_KEY": SECRET}
+QUICK = Timeouts(t_drain=1.0, pre_drain=0.0)
+CALM = {"tasks": 0, "client_connections": 0, "exchanges": 0, "upstream_busy": 0}
+
+RULE = """\
+platform: {name}
+title: Upstream of the tests
+docs: https://example.com
+upstream: {upstream}
+auth: {{bearer: "${{secret.TEST_KEY}}"}}
+headers: {{ModelName: "${{model}}"}}
+models: [{models}]
+routes:
+  POST /v1/chat/completions: carry
+  POST /v1/messages: carry
+  POST /v1/responses: carry
+  GET /v1/models: carry
+  GET /v1/models/{{model}}: carry
+  POST /v1beta/models/{{model}}:generateContent: carry
+  POST /v1beta/models/{{model}}:streamGenerateContent: carry
+native: carry
+"""
+
+
+def rule_file(upstream: str, name: str = "test", extra: str = "", models: str = 'm1, "m-*"') -> str:
+    """The rule file of a test platform; `extra` is appended."""
+    return RULE.format(name=name, upstream=upstream, models=models) + extra
+
+
+@dataclass
+class Stage:
+    """One gateway between clients and a peer."""
+
+    gateway: Gateway
+    peer: Peer
+    directory: Path
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    clients: list[Client] = field(default_factory=list)
+
+    @property
+    def address(self) -> tuple[str, int] | str:
+        address: tuple[str, int] | str = self.gateway.addresses[0]
+        return address
+
+    @property
+    def access_log(self) -> Path:
+        return self.directory / "access.log"
+
+    async def client(self, *, receive_buffer: int = 0, keep: bool = True) -> Client:
+        """A new connection to the gateway."""
+        client = await Client.connect(self.address, receive_buffer=receive_buffer, keep=keep)
+        self.clients.append(client)
+        return client
+
+    async def asks(self, request: bytes, *, within: float = 5.0) -> Answer:
+        """Say one request over a fresh connection, hear its answer and leave."""
+        client = await self.client()
+        await client.says(request, tolerant=True)
+        answer = await client.hears(to=request.partition(b" ")[0], within=within)
+        client.leaves()
+        self.clients.remove(client)
+        return answer
+
+    async def admin(self, path: str, *, method: str = "GET") -> Answer:
+        """Ask the admin listener."""
+        client = await Client.connect(self.gateway.admin_address)
+        await client.says(f"{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n".encode())
+        try:
+            return await client.hears()
+        finally:
+            client.leaves()
+
+    def count(self, name: str) -> int:
+        return int(self.gateway.counts()[name])
+
+    async def calms_down(self, within: float = 5.0) -> float:
+        """Wait until no connection, exchange or busy upstream line is left; the seconds it took."""
+        return await until(lambda: all(self.gateway.counts().get(name, 0) == 0 for name in CALM), within)
+
+    def log(self) -> list[dict[str, Any]]:
+        """The access log, parsed; a line that is no JSON object fails."""
+        if not self.access_log.exists():
+            return []
+        lines = [json.loads(line) for line in self.access_log.read_text().splitlines()]
+        assert all(isinstance(line, dict) for line in lines)
+        return lines
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of `name` that carry these labels."""
+        return sum(
+            value
+            for key, given, value in samples(self.gateway.metrics.exposition())
+            if key == name and labels.items() <= given.items()
+        )
+
+
+def samples(exposition: bytes) -> list[tuple[str, dict[str, str], float]]:
+    """Name, labels and value of every sample."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    families = text_string_to_metric_families(exposition.decode())
+    return [(sample.name, dict(sample.labels), sample.value) for family in families for sample in family.samples]
+
+
+@asynccontextmanager
+async def stage(
+    peer: Peer | None = None,
+    *,
+    rules: Mapping[str, str] | None = None,
+    extra: str = "",
+    limits: Mapping[str, int] | None = None,
+    timeouts: Mapping[str, float] | None = None,
+    environ: Mapping[str, str] | None = None,
+    resolver: Any = None,
+    noisy: bool = False,
+    **settings: Any,
+) -> AsyncIterator[Stage]:
+    """A gateway in this process and loop, open to all, in front of `peer` (an interactive one when none is given).
+
+    `rules` are files by platform name and replace the one of the test platform; `extra` is appended to it. `noisy` allows
+    exceptions that reach the loop's handler (never used to hide one that a rule forbids).
+    """
+    peer = peer or Peer()
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        for platform, text in (rules or {"test": rule_file(peer.url, extra=extra)}).items():
+            (directory / "rules").mkdir(exist_ok=True)
+            (directory / "rules" / f"{platform}.yaml").write_text(text)
+        chosen = Settings(
+            listen=settings.pop("listen", ("127.0.0.1:0",)),
+            admin=settings.pop("admin", "127.0.0.1:0"),
+            rules=(directory / "rules",),
+            shipped_rules=False,
+            open=settings.pop("open", True),
+            access_log=settings.pop("access_log", str(directory / "access.log")),
+            limits=replace(Limits(), **(limits or {})),
+            timeouts=replace(QUICK, **(timeouts or {})),  # type: ignore[arg-type]
+            **settings,
+        )
+        errors: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+        more = {"resolver": resolver} if resolver is not None else {}
+        gateway = Gateway(chosen, environ={**CREDENTIALS, **(environ or {})}, **more)
+        async with peer:
+            await gateway.start()
+            scene = Stage(gateway, peer, directory, errors)
+            try:
+                yield scene
+            finally:
+                for client in scene.clients:
+                    client.leaves()
+                await gateway.stop()
+        assert noisy or not errors, f"exceptions reached the event loop: {errors}"
+        left = [task for task in asyncio.all_tasks() if "tests/" not in task.get_coro().cr_code.co_filename]  # type: ignore[union-attr]
+        assert not left, f"tasks left running: {left}"
+
+
+@dataclass
+class Served:
+    """A gateway in its own process."""
+
+    process: asyncio.subprocess.Process
+    address: tuple[str, int]
+    admin_address: tuple[str, int]
+    directory: Path
+    stderr: Path
+
+    def memory(self) -> int:
+        """Resident bytes."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def descriptors(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def exit(self, within: float) -> int:
+        return await asyncio.wait_for(self.process.wait(), within)
+
+    async def client(self, *, receive_buffer: int = 0, keep: bool = True) -> Client:
+        return await Client.connect(self.address, receive_buffer=receive_buffer, keep=keep)
+
+    async def admin(self, path: str) -> Answer:
+        client = await Client.connect(self.admin_address)
+        try:
+            await client.says(f"GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n".encode())
+            return await client.hears()
+        finally:
+            client.leaves()
+
+    def log(self) -> str:
+        return self.stderr.read_text()
+
+
+def command(
+    directory: Path, upstream: str, *arguments: str, listen: int, admin: int, settings: Mapping[str, Any] | None = None
+) -> list[str]:
+    """The command line of `serve`, with the test platform as its only one."""
+    rules = directory / "rules"
+    rules.mkdir(exist_ok=True)
+    (rules / "test.yaml").write_text(rule_file(upstream))
+    line = [sys.executable, "-m", "proxy", "serve", "--listen", f"127.0.0.1:{listen}", "--admin", f"127.0.0.1:{admin}"]
+    line += ["--rules", str(rules), "--open", "--access-log", str(directory / "access.log")]
+    if settings:
+        config = directory / "dragoman.yaml"
+        config.write_text(json.dumps(settings))
+        line += ["--config", str(config)]
+    return [*line, *arguments]
+
+
+@asynccontextmanager
+async def serve(
+    upstream: str,
+    *arguments: str,
+    settings: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
+) -> AsyncIterator[Served]:
+    """`dragoman serve` in a subprocess, ready; `settings` is its configuration file, `prefix` a wrapper such as prlimit."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        listen, admin = closed_port(), closed_port()
+        line = [*prefix, *command(directory, upstream, *arguments, listen=listen, admin=admin, settings=settings)]
+        errors = directory / "stderr"
+        with errors.open("wb") as sink:
+            environment = {**os.environ, **CREDENTIALS, **(environ or {})}
+            process = await asyncio.create_subprocess_exec(*line, stdout=sink, stderr=sink, env=environment)
+        served = Served(process, ("127.0.0.1", listen), ("127.0.0.1", admin), directory, errors)
+        try:
+            await _ready(served)
+            yield served
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def _ready(served: Served, within: float = 10.0) -> None:
+    async with asyncio.timeout(within):
+        while True:
+            assert served.process.returncode is None, f"it ended with {served.process.returncode}: {served.log()}"
+            try:
+                if (await served.admin("/readyz")).status == 200:
+                    return
+            except OSError:
+                pass
+            await asyncio.sleep(0.02)
