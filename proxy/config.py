@@ -68,9 +68,11 @@ def address(text: str) -> str:
     if not colon or not _PORT.match(port) or int(port) > 65535:
         raise InvalidValueError(f"{quote(text)} has no port", hint)
     try:
-        values.upstream(f"http://{host}:{int(port) or 1}")
-    except InvalidValueError as error:
-        raise InvalidValueError(f"{quote(text)} is no address to listen on", hint) from error
+        parsed = values.upstream(f"http://{host}:{int(port) or 1}")
+    except InvalidValueError:
+        parsed = None
+    if parsed is None or parsed.base:
+        raise InvalidValueError(f"{quote(text)} is no address to listen on", hint)
     return text
 
 

@@ -286,6 +286,10 @@ class Table:
             start, end = match.span(1)
             memo[head[:start] + head[end:]] = plan
 
+    def forget_all(self) -> None:
+        """Drop every remembered plan."""
+        self._memo.clear()
+
     def plan(self, head: RequestHead, peer: str) -> Plan:
         """Decide everything the head decides. Raises Refusal."""
         path = head.target.path.decode("ascii")

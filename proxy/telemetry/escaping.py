@@ -17,18 +17,18 @@ def escape(text: str, limit: int = MAX_CHARS, keep: str = "") -> str:
     if len(text) <= limit and "\\" not in text and text.isprintable():
         return text
     out: list[str] = []
-    room = limit
+    size = 0
     for char in text[: limit + 1]:
         piece = char if char in keep else _escaped(char)
-        room -= len(piece)
-        if room < 0:
+        if size + len(piece) > limit:
             break
         out.append(piece)
+        size += len(piece)
     else:
         return "".join(out)
-    while out and room < len(CUT):  # make room for the mark
-        room += len(out.pop())
-    return "".join(out)[: limit - len(CUT)] + CUT
+    while size > limit - len(CUT):
+        size -= len(out.pop())
+    return "".join(out) + CUT
 
 
 def _escaped(char: str) -> str:

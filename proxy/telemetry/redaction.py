@@ -32,9 +32,9 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
     ),
     (("bearer", "basic"), re.compile(r"(?i)\b(bearer|basic)(\s+|%20|\+)[^\s'\",;]+"), rf"\1\2{REDACTED}"),
     (("://",), re.compile(r"://[^/\s?#'\"]*@"), f"://{REDACTED}@"),
-    (
+    (  # a query parameter, also where `?`, `&`, `;` and `=` are percent-encoded
         ("=", "%3d"),
-        re.compile(rf"(?i)(?<![a-z0-9])({_PARAMETERS})((?:=|%3d)['\"]?)[^&;\s'\"<>,]+"),
+        re.compile(rf"(?i)(?:(?<![a-z0-9])|(?<=%[23][6bf]))({_PARAMETERS})((?:=|%3d)['\"]?)[^&;\s'\"<>,]+"),
         rf"\1\2{REDACTED}",
     ),
     (("sk-",), re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_.-]{4,}"), REDACTED),

@@ -296,16 +296,16 @@ async def test_K13_case60_no_cookie_of_one_tenant_goes_with_the_next() -> None:
 
 @async_test()
 async def test_K10_K09_case61_a_changed_record_moves_new_requests_within_its_ttl_and_the_pool_age() -> None:
-    async with Peer(says(answer(b"200 OK", b"old")), host="127.0.0.2") as old:
-        async with Peer(says(answer(b"200 OK", b"new")), host="127.0.0.3", port=old.port):
-            names = Names(ttl=1.0, move_test=["127.0.0.2"])
-            rules = {"test": rule_file(f"http://move.test:{old.port}")}
-            async with stage(rules=rules, resolver=names, timeouts={"t_pool_age": 0.3}) as scene:
-                assert (await scene.asks(get())).body == b"old"
-                names.table["move.test"] = ["127.0.0.3"]
-                assert (await scene.asks(get())).body == b"old"
-                await asyncio.sleep(1.4)
-                assert (await scene.asks(get())).body == b"new"
+    old = Peer(says(answer(b"200 OK", b"old")), host="127.0.0.2")
+    new = Peer(says(answer(b"200 OK", b"new")), host="127.0.0.3", port=old.port)
+    names = Names(ttl=1.0, move_test=["127.0.0.2"])
+    rules = {"test": rule_file(f"http://move.test:{old.port}")}
+    async with old, new, stage(rules=rules, resolver=names, timeouts={"t_pool_age": 0.3}) as scene:
+        assert (await scene.asks(get())).body == b"old"
+        names.table["move.test"] = ["127.0.0.3"]
+        assert (await scene.asks(get())).body == b"old"
+        await asyncio.sleep(1.4)
+        assert (await scene.asks(get())).body == b"new"
 
 
 @async_test()

@@ -164,11 +164,12 @@ async def stage(
             **settings,
         )
         errors: list[dict[str, Any]] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+        others = asyncio.all_tasks()
         more = {"resolver": resolver} if resolver is not None else {}
         gateway = Gateway(chosen, environ={**CREDENTIALS, **(environ or {})}, **more)
         async with peer:
             await gateway.start()
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
             scene = Stage(gateway, peer, directory, errors)
             try:
                 yield scene
@@ -177,7 +178,7 @@ async def stage(
                     client.leaves()
                 await gateway.stop()
         assert noisy or not errors, f"exceptions reached the event loop: {errors}"
-        left = [task for task in asyncio.all_tasks() if "tests/" not in task.get_coro().cr_code.co_filename]  # type: ignore[union-attr]
+        left = [task for task in asyncio.all_tasks() - others if "/tests/" not in task.get_coro().cr_code.co_filename]  # type: ignore[union-attr]
         assert not left, f"tasks left running: {left}"
 
 
