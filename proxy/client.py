@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from proxy.exchange import Exchange
 from proxy.sockets import reset_on_close
 from proxy.table import Plan
-from proxy.telemetry.outcomes import ErrorType
+from proxy.telemetry.outcomes import ErrorType, Outcome
 from proxy.timers import Timed
 from proxy.wire.answers import render
 from proxy.wire.head import check_incomplete
@@ -163,9 +163,9 @@ class ClientConnection(asyncio.Protocol, Timed):
         if total:
             self._total_at = server.wheel.now + total
             server.wheel.arm(self, self._total_at)
-        exchange = self.exchange = Exchange(self, plan, length, plan.request_id or server.new_id())
+        exchange = self.exchange = Exchange(self, plan, plan.request_id or server.new_id())
         try:
-            rest = exchange.start(body)
+            rest = exchange.start(length, body)
         except Refusal as refusal:
             exchange.refuse(refusal)
             return
@@ -242,11 +242,11 @@ class ClientConnection(asyncio.Protocol, Timed):
         if self.transport is not None:
             self.transport.abort()
 
-    def exchange_done(self, *, keep_alive: bool) -> None:
+    def exchange_done(self, *, keep_alive: bool, body_left: bool) -> None:
         """The answer went out whole."""
-        exchange, self.exchange = self.exchange, None
+        self.exchange = None
         if not keep_alive:
-            self._close(linger=exchange is not None and bool(exchange.body_left))
+            self._close(linger=body_left)
             return
         if self._buffer:
             self.server.loop.call_soon(self._continue)
@@ -373,7 +373,18 @@ class ClientConnection(asyncio.Protocol, Timed):
     def close_now(self) -> None:
         """The shutdown has waited long enough."""
         if self.exchange is not None:
-            self.exchange.drain_expired()
+            self.exchange.refuse(
+                Refusal(
+                    503,
+                    ErrorType.PROXY_INTERNAL_RESPONSE,
+                    "shutting_down",
+                    "The gateway is shutting down.",
+                    limit="t_drain",
+                    fields=(("Retry-After", "1"),),
+                    close=True,
+                ),
+                Outcome.DRAINED,
+            )
         if self.transport is not None and not self._closing:
             self._close(linger=False)
 

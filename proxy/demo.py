@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.request import urlopen
 
 from translators.load import load, shipped_rules
 
@@ -34,7 +33,9 @@ COUNTERS = (
     "dragoman_response_body_bytes_total",
 )
 
-_WELCOME = re.compile(r"listening on http://(?P<gateway>[^\s/]+)\n.*metrics and health: http://(?P<admin>[^\s/]+)/metrics", re.DOTALL)
+_WELCOME = re.compile(
+    r"listening on http://(?P<gateway>[^\s/]+)\n.*metrics and health: http://(?P<admin>[^\s/]+)/metrics", re.DOTALL
+)
 
 _NEXT = """\
 Try next, with a gateway running in a terminal of its own:
@@ -71,7 +72,7 @@ def main() -> int:
             stream_chat(address, given.platform, given.model)
             show_metrics(admin, given.platform)
     except (DemoError, OSError, http.client.HTTPException) as exc:
-        print(f"\ndemo: FAILED: {exc or type(exc).__name__}", file=sys.stderr)
+        print(f"\ndemo: FAILED: {str(exc) or type(exc).__name__}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ndemo: interrupted", file=sys.stderr)
@@ -88,7 +89,8 @@ def gateway() -> Iterator[tuple[str, str]]:
     _say("$ dragoman serve " + " ".join(options))
     # What this shell has set for a gateway of its own (licences, say) must not reach into the demo.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("DRAGOMAN_")}
-    process = subprocess.Popen([sys.executable, "-m", "proxy", "serve", *options], stderr=subprocess.PIPE, env=environ)
+    command = [sys.executable, "-m", "proxy", "serve", *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environ)  # noqa: S603 - nothing of it comes from outside
     try:
         yield _read_welcome(process)
     finally:
@@ -180,8 +182,12 @@ def _events(response: http.client.HTTPResponse) -> Iterator[str]:
 
 def show_metrics(admin: str, platform: str) -> None:
     """The samples that counted this exchange; it is an error when there are none."""
-    with urlopen(f"http://{admin}/metrics", timeout=PATIENCE) as response:  # noqa: S310 - our own listener, always http
-        lines = response.read().decode("utf-8").splitlines()
+    connection = http.client.HTTPConnection(admin, timeout=PATIENCE)
+    try:
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode("utf-8").splitlines()
+    finally:
+        connection.close()
     counted = [line for line in lines if line.startswith(COUNTERS) and f'platform="{platform}"' in line and not line.endswith(" 0")]
     exchanges = [line for line in counted if line.startswith("dragoman_exchanges_total") and 'outcome="ok"' in line]
     if [line.rpartition(" ")[2] for line in exchanges] not in (["1"], ["1.0"]):

@@ -19,6 +19,7 @@ from proxy.departures import Departures
 from proxy.dialing import Dialer, tls_context
 from proxy.gate import Gate, LicenceError, read_licences
 from proxy.platforms import Served
+from proxy.record import Recorder
 from proxy.resolver import CachingResolver, Resolver, SystemResolver
 from proxy.secrets import SecretError, SecretStore
 from proxy.settings import Settings, Timeouts
@@ -34,6 +35,7 @@ from proxy.upstream import Pool
 from proxy.wire.head import read_request_head
 from proxy.wire.parser import HeadParser, is_compiled, require_compiled
 from proxy.wire.refusal import Refusal
+from proxy.wire.response import ResponseReader
 from translators.load import load, shipped_rules
 from translators.model import Platform, RuleSet, Upstream
 from translators.problems import InvalidValueError
@@ -90,6 +92,7 @@ class Gateway:
         self.loop = asyncio.get_running_loop()
         self.loop.set_exception_handler(_log_loop_error)
         self.parser = HeadParser(self.loop)
+        self._responses = ResponseReader(self.parser)
         self.wheel = Wheel(self.loop)
         self.departures = Departures(self.loop)
         self._resolver = CachingResolver(self._given_resolver or SystemResolver())
@@ -97,6 +100,7 @@ class Gateway:
             self.access_log = AccessLog.open(self.settings.access_log, self.metrics)
         except OSError as exc:
             raise StartError(f"cannot open the access log {self.settings.access_log}: {exc.strerror}") from None
+        self.recorder = Recorder(self.metrics, self.access_log)
         rules = self._load_rules()
         if self.settings.sandbox:
             from proxy.sandbox import Sandbox  # here, because it costs start-up time that few runs need
@@ -228,7 +232,7 @@ class Gateway:
             t_tls=times.t_tls,
             socket_buffer=limits.socket_buffer,
         )
-        pool = Pool(wheel=self.wheel, parser=self.parser, limits=limits, dialer=dialer, metrics=metrics, timeouts=times)
+        pool = Pool(wheel=self.wheel, reader=self._responses, limits=limits, dialer=dialer, metrics=metrics, timeouts=times)
         self._pools.append((platform.name, pool))
         return pool
 

@@ -14,8 +14,9 @@ from proxy.platforms import Served
 from proxy.telemetry.metrics import ExchangeMetrics, Metrics
 from proxy.telemetry.outcomes import METHODS, ErrorType
 from proxy.upstream import Pool
-from proxy.wire.fields import CREDENTIAL_PARAMETERS, field_line, forwarded_request_lines
+from proxy.wire.fields import field_line, forwarded_request_lines
 from proxy.wire.head import RequestHead
+from proxy.wire.names import CREDENTIAL_PARAMETERS
 from proxy.wire.refusal import Refusal, bad_request
 from proxy.wire.target import without_parameters
 from translators.load import protocol_of
@@ -35,9 +36,12 @@ _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 
 
 class Dispatch:
-    """Where an exchange goes: the pool, and the upstream head up to its framing field. Immutable."""
+    """Where an exchange goes: the pool, and the upstream head up to its framing field.
 
-    __slots__ = ("head", "metrics", "model", "pool", "served")
+    Immutable but for `log_fixed`, the part of the access log's line that is always the same, which the recorder fills in.
+    """
+
+    __slots__ = ("head", "log_fixed", "metrics", "model", "pool", "served")
 
     def __init__(self, served: Served, pool: Pool, head: bytes, metrics: ExchangeMetrics, model: str | None) -> None:
         self.served = served
@@ -45,6 +49,7 @@ class Dispatch:
         self.head = head
         self.metrics = metrics
         self.model = model  # as configured, for logs and metrics
+        self.log_fixed: bytes | None = None
 
 
 class _Destination:
@@ -82,13 +87,14 @@ class Plan:
         "content_type",
         "dispatch",
         "expect_continue",
-        "has_length",
         "http10",
         "keep_alive",
         "label",
         "length",
+        "may_be_json",
         "method",
         "needs_model",
+        "no_body_line",
         "path",
         "protocol",
         "request_id",
@@ -100,7 +106,8 @@ class Plan:
         self.http10 = head.http10
         self.keep_alive = head.keep_alive
         self.length = head.length
-        self.has_length = head.has_length
+        # the framing field of a request without a body (rule B10)
+        self.no_body_line = b"Content-Length: 0\r\n" if head.has_length or head.method in _BODY_METHODS else b""
         self.expect_continue = head.expect_continue
         self.label = destination.label
         self.protocol = destination.protocol
@@ -110,6 +117,7 @@ class Plan:
         types = head.values(b"content-type")
         self.content_type = types[0].decode("latin-1") if types else ""
         self.compressed = any(value.lower() != b"identity" for value in head.values(b"content-encoding"))
+        self.may_be_json = not self.compressed and (not self.content_type or "json" in self.content_type.lower())
         self._build = build
         self._by_model: dict[str | None, Dispatch] = {}
         self.dispatch: Dispatch | None = None
@@ -141,11 +149,6 @@ class Plan:
                 self._by_model.clear()
             self._by_model[model] = known
         return known
-
-    @property
-    def default_length_line(self) -> bytes:
-        """The framing field of a request without a body (rule B10)."""
-        return b"Content-Length: 0\r\n" if self.has_length or self.method in _BODY_METHODS else b""
 
 
 class _Builder:

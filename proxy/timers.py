@@ -13,7 +13,7 @@ TICK = 0.1
 
 
 class Timed:
-    """Something with a deadline. `slot` is the time at which the wheel will look at it."""
+    """Something with a deadline. `slot` is the earliest deadline for which the wheel will look at it in time."""
 
     __slots__ = ("deadline", "slot")
 
@@ -57,8 +57,8 @@ class Wheel:
             self._insert(timed)
 
     def _insert(self, timed: Timed) -> None:
-        key = max(int(timed.deadline / TICK) + 1, self._last + 1)
-        timed.slot = key * TICK
+        key = max(int(timed.deadline / TICK), self._last) + 1
+        timed.slot = (key - 1) * TICK  # any deadline from here on is looked at in time
         self._buckets.setdefault(key, []).append(timed)
 
     def _tick(self) -> None:
@@ -68,7 +68,7 @@ class Wheel:
         for key in range(self._last + 1, current + 1):
             self._last = key
             for timed in self._buckets.pop(key, ()):
-                if timed.slot == key * TICK:
+                if timed.slot == (key - 1) * TICK:
                     self._look(timed, now)
         if self._ticks % round(1 / TICK) == 0:
             self.date = formatdate(usegmt=True).encode("ascii")

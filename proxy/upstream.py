@@ -18,9 +18,9 @@ from proxy.telemetry.outcomes import ErrorType, Phase
 from proxy.timers import Timed, Wheel
 from proxy.wire.fields import bodyless
 from proxy.wire.framing import ChunkedReader, FramingError
-from proxy.wire.head import CHUNKED, UNTIL_CLOSE, ResponseHead, read_response_head
-from proxy.wire.parser import HeadParser
+from proxy.wire.head import CHUNKED
 from proxy.wire.refusal import Refusal, bad_response
+from proxy.wire.response import UNTIL_CLOSE, ResponseHead, ResponseReader
 
 
 class Consumer(Protocol):
@@ -244,7 +244,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
                     self._check_partial_head(data)
                     return
                 end += 4
-                head = read_response_head(pool.parser, data[:end], pool.limits)
+                head = pool.reader.read(data[:end], pool.limits)
                 data = data[end:]
                 if head.code >= 200:
                     break
@@ -294,6 +294,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
                 self._release(reader.rest)
             consumer.response_head(head, body, reader.done)
         elif length == UNTIL_CLOSE:
+            self._keep = False
             consumer.response_head(head, data, False)
         elif len(data) >= length:
             self._release(data[length:])
@@ -381,14 +382,14 @@ class Pool:
         self,
         *,
         wheel: Wheel,
-        parser: HeadParser,
+        reader: ResponseReader,
         limits: Limits,
         dialer: Dialer,
         metrics: UpstreamMetrics,
         timeouts: "PoolTimeouts",
     ) -> None:
         self.wheel = wheel
-        self.parser = parser
+        self.reader = reader
         self.limits = limits
         self.metrics = metrics
         self.timeouts = timeouts

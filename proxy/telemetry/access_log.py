@@ -91,11 +91,64 @@ class AccessLog:
         if record.upstream_ms is not None:
             record.upstream_ms = int(record.upstream_ms * 1000) / 1000
         now = time.time()
+        writer.write(b'%b%03dZ",%b\n' % (self._stamp(now), int(now % 1 * 1000), self._encode(record)[1:]))
+
+    @property
+    def enabled(self) -> bool:
+        return self._writer is not None
+
+    def fixed(self, method: str, path: str, platform: str | None, route: str, model: str | None) -> bytes:
+        """The fields that all exchanges of one dispatch share, as the middle of a line for `write_exchange`."""
+        names = {
+            "method": method if method in METHODS else OTHER,
+            "path": self._clean_path(path),
+            "platform": platform,
+            "route": route,
+            "model": model,
+        }
+        return self._encode({name: text for name, text in names.items() if text is not None})[1:-1]
+
+    def write_exchange(
+        self,
+        request_id: str,
+        peer: str,
+        fixed: bytes,
+        status: int,
+        outcome: bytes,
+        bytes_in: int,
+        bytes_out: int,
+        times: tuple[float, float, float],
+        more: bytes,
+    ) -> None:
+        """The same line as `write` makes, put together from parts that are clean already: a third of the cost on the hot path.
+
+        `times` are duration, time to the answer's head and time the upstream took for it, in milliseconds; `request_id` is one of
+        ours or was checked to be a plain token.
+        """
+        writer = self._writer
+        if writer is not None:
+            now = time.time()
+            writer.write(
+                b'%b%03dZ","id":"%b","peer":"%b",%b,"status":%d,"outcome":"%b","bytes_in":%d,"bytes_out":%d,'
+                b'"duration_ms":%.3f,"ttfb_ms":%.3f,"upstream_ms":%.3f%b}\n'
+                % (
+                    self._stamp(now), int(now % 1 * 1000), request_id.encode("ascii"), peer.encode("ascii", "replace"), fixed,
+                    status, outcome, bytes_in, bytes_out, *times, more,
+                )
+            )  # fmt: skip
+
+    @staticmethod
+    def text_field(name: str, text: str) -> bytes:
+        """`,"name":"text"` for text that someone else chose."""
+        return b',"%b":%b' % (name.encode("ascii"), msgspec.json.encode(escape(text)))
+
+    def _stamp(self, now: float) -> bytes:
+        """The beginning of a line, down to the second."""
         second = int(now)
         if second != self._second:
             self._second = second
             self._prefix = time.strftime('{"ts":"%Y-%m-%dT%H:%M:%S.', time.gmtime(second)).encode()
-        writer.write(b'%b%03dZ",%b\n' % (self._prefix, int((now - second) * 1000), self._encode(record)[1:]))
+        return self._prefix
 
     def reopen(self) -> None:
         """After a log rotation, from the signal handler of the loop."""

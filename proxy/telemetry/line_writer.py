@@ -49,12 +49,12 @@ class LineWriter:
     def write(self, line: bytes) -> None:
         """Queue one line, which ends in a line feed. Never blocks."""
         lines = self._lines
-        waiting = len(lines)
-        if waiting >= self._bound:
+        if len(lines) >= self._bound:
             self._on_drop(1.0)
             return
         lines.append(line)
-        if waiting < 1:
+        waiting = len(lines)  # counted after the append: the thread may have emptied the queue and gone to sleep just before
+        if waiting <= 1:
             self._wake.set()
         elif waiting == BATCH:
             self._now.set()

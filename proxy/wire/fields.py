@@ -1,42 +1,20 @@
 """Which field lines go on, which stay behind, which are added (rule groups D and E).
 
-The names are those of the HTTP standards and of the credentials every client of this field sends; what a platform wants stands
-in its rule file.
+The lists of names stand in `wire.names`.
 """
 
-from collections.abc import Iterable
-
-from proxy.wire.head import RequestHead, ResponseHead
-
-HOP_BY_HOP = frozenset(
-    (
-        b"connection",
-        b"proxy-connection",
-        b"keep-alive",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"proxy-authorization",
-        b"proxy-authenticate",
-        b"http2-settings",
-    )
+from proxy.wire.head import RequestHead
+from proxy.wire.names import (
+    CREDENTIALS,
+    IDENTITY_PREFIXES,
+    NEVER_FORWARDED,
+    NOT_NOMINABLE,
+    NOT_NOMINABLE_IN_RESPONSE,
 )
-# Credentials of another hop (D03): never forwarded, added back only from the rule.
-CREDENTIALS = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"x-api-key", b"api-key", b"x-goog-api-key"))
-# Who the client is in its own network is nobody else's business (D04).
-_IDENTITY = frozenset((b"forwarded", b"x-real-ip", b"true-client-ip", b"cf-connecting-ip", b"x-client-ip"))
-_IDENTITY_PREFIXES = (b"x-forwarded-", b"x-original-", b"x-rewrite-")
-_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
-_NEVER_FORWARDED = HOP_BY_HOP | _IDENTITY | _FRAMING
-# Nomination by Connection cannot reach these (D02): they are not the client's to remove.
-_NOT_NOMINABLE = _FRAMING | CREDENTIALS | frozenset((b"modelname",))
+from proxy.wire.response import ResponseHead
 
-# Response fields that never go on (E01, E08); Set-Cookie is decided by the rule (E04).
-_RESPONSE_DROPPED = HOP_BY_HOP - {b"transfer-encoding"} | frozenset(
-    (b"alt-svc", b"strict-transport-security", b"public-key-pins", b"public-key-pins-report-only", b"nel", b"report-to")
-)
-CREDENTIAL_PARAMETERS = frozenset((b"key", b"api_key", b"access_token"))
+COOKIES = frozenset((b"set-cookie",))
+NOTHING: frozenset[bytes] = frozenset()
 
 
 def field_line(name: bytes, value: bytes) -> bytes:
@@ -52,14 +30,14 @@ def forwarded_request_lines(
     extended, not replaced (D05), and `Accept-Encoding: identity` stands where the client sent none (D06). Host and framing are
     the caller's.
     """
-    nominated = head.nominated - _NOT_NOMINABLE
+    nominated = head.nominated - NOT_NOMINABLE
     lines: list[bytes] = []
     seen_coding = False
     vias: list[bytes] = []
     for name, value in head.fields:
         key = name.lower()
         plain = key.replace(b"_", b"-") if b"_" in key else key
-        if plain in _NEVER_FORWARDED or plain.startswith(_IDENTITY_PREFIXES) or plain in replaced or key in nominated:
+        if plain in NEVER_FORWARDED or plain.startswith(IDENTITY_PREFIXES) or plain in replaced or key in nominated:
             continue
         if plain in CREDENTIALS and key not in kept:
             continue
@@ -81,28 +59,18 @@ def bodyless(code: int, method: str) -> bool:
     return method == "HEAD" or code in {204, 205, 304}
 
 
-def response_lines(head: ResponseHead, *, set_cookie: bool, drop: Iterable[bytes] = ()) -> bytes:
+def response_lines(head: ResponseHead, *, set_cookie: bool, drop: frozenset[bytes] = NOTHING) -> bytes:
     """The upstream's field lines that go to the client, byte for byte where nothing is left out.
 
     `drop` are further lower-case names to leave out: the framing fields where the answer is framed anew.
     """
-    removed = set(drop)
-    removed.update(_RESPONSE_DROPPED)
-    if not set_cookie:
-        removed.add(b"set-cookie")
-    if b"connection" in head.names:
-        removed.update(_nominated(head))
-    if removed.isdisjoint(head.names):
+    shape = head.shape
+    removed = shape.dropped | drop
+    if not set_cookie and shape.has_cookie:
+        removed |= COOKIES
+    if head.nominated:
+        removed |= head.nominated - NOT_NOMINABLE_IN_RESPONSE
+    if not removed:
         return head.lines
     lines = head.lines.split(b"\r\n")
-    return b"".join(line + b"\r\n" for name, line in zip(head.names, lines, strict=False) if name not in removed)
-
-
-def _nominated(head: ResponseHead) -> set[bytes]:
-    """Names the upstream's Connection field nominates; framing and content fields cannot be (D02)."""
-    kept = {b"content-length", b"transfer-encoding", b"content-type", b"content-encoding", b"date", b"set-cookie"}
-    found: set[bytes] = set()
-    for name, (_, value) in zip(head.names, head.fields, strict=True):
-        if name == b"connection":
-            found.update(token.strip(b" \t").lower() for token in value.split(b","))
-    return found - kept
+    return b"".join([line + b"\r\n" for name, line in zip(shape.lower, lines, strict=False) if name not in removed])

@@ -37,6 +37,8 @@ class FramingError(ValueError):
 
 def _read_size(line: bytes) -> tuple[int, bool]:
     """The size and whether the line is nothing but the size. Blanks, signs and prefixes are errors (rule B05)."""
+    if len(line) > _LINE_LIMIT:
+        raise FramingError("chunk size line too long")
     digits, semicolon, extension = line.partition(b";")
     if _SIZE.fullmatch(digits) is None or _EXTENSION.fullmatch(extension) is None:
         raise FramingError("bad chunk size line")
@@ -57,12 +59,12 @@ class ChunkedReader:
     `between` is true where the forwarded bytes end exactly between two chunks.
     """
 
-    __slots__ = ("_held", "_need", "_section_limit", "done", "payload", "rest", "total")
+    __slots__ = ("_held", "_need", "_section_left", "done", "payload", "rest", "total")
 
     def __init__(self, section_limit: int = 64 * 1024) -> None:
         self._need = 0  # data bytes of the open chunk still to come; -1: its CRLF is still to come
         self._held = b""  # an incomplete framing line
-        self._section_limit = section_limit
+        self._section_left = section_limit  # bytes of trailers that may still come
         self.done = False
         self.rest = b""
         self.total = 0
@@ -146,25 +148,28 @@ class ChunkedReader:
 
     def _finish(self, data: bytes, pieces: list[bytes] | None, start: int, pos: int, end: int) -> bytes:
         """The last chunk: its line starts at `pos` and ends at `end`. Trailers are read, checked and left out."""
-        at = end + 2
-        plain = end == pos + 1
-        while True:
-            line_end = data.find(b"\r\n", at)
-            if line_end == at:
-                break
-            if line_end < 0 or line_end - pos > self._section_limit:
-                if len(data) - pos > self._section_limit or b"\n" in data[at:]:
+        first = at = end + 2
+        while (line_end := data.find(b"\r\n", at)) != at:
+            if line_end < 0:
+                if len(data) - first > self._section_left or b"\n" in data[at:]:
                     raise FramingError("bad trailer section")
-                return self._hold(data, pieces, start, pos, 0)
+                return self._hold_trailer(data, pieces, start, pos, first, at)
             match = _TRAILER.fullmatch(data, at, line_end)
             if match is None or match.group(1).lower().replace(b"_", b"-") in _FORBIDDEN:
                 raise FramingError("field not allowed in a trailer")
-            plain = False
             at = line_end + 2
-        at += 2
+        if at - first > self._section_left:
+            raise FramingError("bad trailer section")
         self.done = True
-        self.rest = data[at:]
+        self.rest = data[at + 2 :]
         self._need = 0
-        if plain:
-            return self._out(data, pieces, start, at)
+        if at == pos + 3:  # a plain last chunk without trailers
+            return self._out(data, pieces, start, at + 2)
         return self._out(data, pieces, start, pos) + _LAST
+
+    def _hold_trailer(self, data: bytes, pieces: list[bytes] | None, start: int, pos: int, first: int, at: int) -> bytes:
+        """Keep the incomplete line at `at` behind a plain last chunk: the lines read since `first` are checked and forgotten."""
+        out = self._hold(data, pieces, start, pos, 0)
+        self._section_left -= at - first
+        self._held = b"0\r\n" + data[at:]
+        return out

@@ -1,7 +1,7 @@
-"""Heads of requests and responses: what aiohttp's parser leaves open is checked here (rule groups A, B and D09).
+"""Heads of requests: what aiohttp's parser leaves open is checked here (rule groups A and B).
 
-A request that breaks a rule ends in a `Refusal` of 400, 405, 414, 417, 431, 501 or 505 and the connection is closed;
-a response that breaks one ends in a 502 and the upstream connection is closed.
+A request that breaks a rule ends in a `Refusal` of 400, 405, 414, 417, 431, 501 or 505 and the connection is closed. Responses have
+their own module, `wire.response`.
 """
 
 import re
@@ -10,17 +10,14 @@ from dataclasses import dataclass
 from proxy.settings import Limits
 from proxy.telemetry.outcomes import ErrorType
 from proxy.wire.parser import HeadParser
-from proxy.wire.refusal import Refusal, bad_request, bad_response
+from proxy.wire.refusal import Refusal, bad_request
 from proxy.wire.target import Target, check_host, read_target
 
 CHUNKED = -1  # in place of a length
-UNTIL_CLOSE = -2
 
 _VERSION = re.compile(rb"HTTP/[0-9]+(?:\.[0-9]+)?", re.IGNORECASE)
-_MAX_LENGTH = (1 << 63) - 1
-_TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_HEAD_BYTES = b"\r\n\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (.*))?")
+MAX_LENGTH = (1 << 63) - 1
+TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(slots=True)
@@ -43,31 +40,6 @@ class RequestHead:
         return [value for key, value in self.fields if key.lower() == name]
 
 
-@dataclass(slots=True)
-class ResponseHead:
-    """A response head that keeps every rule. `length` is the body's length, CHUNKED or UNTIL_CLOSE.
-
-    `lines` are the raw field lines beside `fields`; `names` their names in lower case.
-    """
-
-    code: int
-    reason: bytes
-    fields: tuple[tuple[bytes, bytes], ...]
-    names: list[bytes]
-    lines: bytes
-    length: int
-    keep_alive: bool
-    has_length: bool
-    event_stream: bool
-
-    def value(self, name: bytes) -> bytes | None:
-        """The first value of a field; `name` in lower case."""
-        try:
-            return self.fields[self.names.index(name)][1]
-        except ValueError:
-            return None
-
-
 def tokens(values: list[bytes]) -> frozenset[bytes]:
     """The members of a comma-separated list field, in lower case."""
     return frozenset(token.strip(b" \t").lower() for value in values for token in value.split(b",") if token.strip(b" \t"))
@@ -82,7 +54,7 @@ def check_incomplete(data: bytes, limits: Limits) -> None:
         raise _too_large_section()
     if data.count(b"\n") != data.count(b"\r\n"):
         raise bad_request("bad_syntax", "Lines must end in CRLF.")
-    if data and data[0] not in _TOKEN_BYTES:
+    if data and data[0] not in TOKEN_BYTES and data != b"\r":  # a lone CR: half of an empty line before the head (rule A10)
         raise bad_request("bad_syntax", "This is not an HTTP/1.1 request; is the client speaking TLS to a plain port?")
 
 
@@ -142,7 +114,7 @@ def _read_framing(fields: dict[bytes, list[bytes]], http10: bool) -> tuple[int, 
         return CHUNKED, False
     if lengths is None:
         return 0, False
-    if len(lengths) != 1 or not lengths[0].isdigit() or len(lengths[0]) > 19 or int(lengths[0]) > _MAX_LENGTH:
+    if len(lengths) != 1 or not lengths[0].isdigit() or len(lengths[0]) > 19 or int(lengths[0]) > MAX_LENGTH:
         raise bad_request("bad_framing", "Content-Length must be one decimal number.")
     return int(lengths[0]), True
 
@@ -180,83 +152,4 @@ def read_request_head(parser: HeadParser, head: bytes, limits: Limits, scheme: b
         keep_alive=not http10 and b"close" not in connection,
         expect_continue=expect is not None and not http10,
         nominated=connection,
-    )
-
-
-def _malformed() -> Refusal:
-    return bad_response(ErrorType.HTTP_PROTOCOL_ERROR, "bad_response", "The upstream's answer is not valid HTTP/1.1.")
-
-
-def read_response_head(parser: HeadParser, head: bytes, limits: Limits) -> ResponseHead:
-    """A complete response head -> ResponseHead. Raises Refusal (502)."""
-    line_end = head.find(b"\r\n")
-    status = _STATUS_LINE.fullmatch(head, 0, line_end)
-    # Control characters anywhere, a bare CR or LF, a folded line: aiohttp's lenient response mode lets them in (B14).
-    ends = head.count(b"\r\n")
-    if status is None or head.translate(None, _HEAD_BYTES) or head.count(b"\n") != ends or head.count(b"\r") != ends:
-        raise _malformed()
-    try:
-        fields = tuple(parser.response(head).raw_headers)
-    except Exception:
-        raise _malformed() from None
-    names = [name.lower() for name, _ in fields]
-    if len(fields) != ends - 2 or b"" in names or b"".join(names).translate(None, _TOKEN_BYTES):
-        raise _malformed()
-    _check_response_sizes(fields, len(head), limits)
-    return _frame_response(status, fields, names, head[line_end + 2 : -2])
-
-
-def _check_response_sizes(fields: tuple[tuple[bytes, bytes], ...], size: int, limits: Limits) -> None:
-    if size > limits.response_header_section or len(fields) > limits.response_header_count:
-        limit = "response_header_section"
-    elif size > limits.response_header_field and any(len(n) + len(v) > limits.response_header_field for n, v in fields):
-        limit = "response_header_field"
-    else:
-        return
-    raise bad_response(
-        ErrorType.HTTP_RESPONSE_HEADER_SECTION_SIZE,
-        "response_header_section_too_large",
-        "The upstream's header section is too large.",
-        limit=limit,
-    )
-
-
-def _frame_response(
-    status: re.Match[bytes], fields: tuple[tuple[bytes, bytes], ...], names: list[bytes], lines: bytes
-) -> ResponseHead:
-    """Length and reuse (rules B12, B13, K15)."""
-    http10 = status.group(1) == b"0"
-    length = UNTIL_CLOSE
-    keep_alive = not http10
-    has_length = event_stream = False
-    for name, (_, value) in zip(names, fields, strict=True):
-        if name == b"content-length":
-            if has_length or length == CHUNKED or not value.isdigit() or len(value) > 19 or int(value) > _MAX_LENGTH:
-                raise _bad_framing()
-            length, has_length = int(value), True
-        elif name == b"transfer-encoding":
-            if length != UNTIL_CLOSE or http10 or value.lower() != b"chunked":
-                raise _bad_framing()
-            length = CHUNKED
-        elif name == b"connection":
-            if b"close" in tokens([value]):
-                keep_alive = False
-        elif name == b"content-type":
-            event_stream = value[:17].lower() == b"text/event-stream"
-    return ResponseHead(
-        int(status.group(2)),
-        status.group(3) or b"",
-        fields,
-        names,
-        lines,
-        length,
-        keep_alive and length != UNTIL_CLOSE,
-        has_length,
-        event_stream,
-    )
-
-
-def _bad_framing() -> Refusal:
-    return bad_response(
-        ErrorType.HTTP_RESPONSE_TRANSFER_CODING, "bad_response_framing", "The upstream's answer has contradictory framing."
     )

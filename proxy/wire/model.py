@@ -13,7 +13,8 @@ from typing import Protocol
 import msgspec
 import orjson
 
-_MAX_TOKEN = 1024
+_MAX_MODEL = 1024  # bytes of UTF-8; a longer one names no model
+_MAX_TOKEN = 6 * _MAX_MODEL  # the same as it may be written in JSON, each byte as \u00XX
 _STRUCTURE = re.compile(rb'["{}\[\],:]')
 _KEY = b'"model"'
 _ESCAPED_LETTER = b"\\u006"  # the key could be spelled with escapes: its letters are U+0064 to U+006F
@@ -46,7 +47,12 @@ def peek_json(body: bytes) -> str | None:
         model = _DECODER.decode(body).model
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return _read_whole(body)
-    return model if isinstance(model, str) else None
+    return _name(model) if isinstance(model, str) else None
+
+
+def _name(text: str | None) -> str | None:
+    """A name of a length that names can have."""
+    return text if text is not None and len(text.encode("utf-8", "surrogatepass")) <= _MAX_MODEL else None
 
 
 def _read_whole(body: bytes) -> str | None:
@@ -140,7 +146,7 @@ class JsonModelFinder:
         if self._is_key:
             self._key = text
         elif self._key == "model":
-            self._hit(text)
+            self._hit(_name(text))
 
     def _hit(self, model: str | None) -> None:
         if self._found:
@@ -198,7 +204,9 @@ class JsonModelFinder:
         return len(data) - len(rest) + 1
 
 
-_NAME = re.compile(rb'content-disposition:[^\r\n]*;[ \t]*name="model"', re.IGNORECASE)
+_NAME = re.compile(rb'\r\ncontent-disposition:[^\r\n]*;[ \t]*name="model"', re.IGNORECASE)
+_LINE_REST = re.compile(rb"--|[ \t]*\r\n")  # what makes a boundary in the data a delimiter
+_MAX_PADDING = 1024
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^\s;,"]{1,70}))', re.IGNORECASE)
 
 

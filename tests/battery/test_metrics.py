@@ -74,7 +74,7 @@ async def test_Q05_case85_promtool_finds_nothing_to_say() -> None:
 @async_test()
 async def test_Q04_case86_the_admin_pages_are_not_reachable_through_the_proxy_port() -> None:
     async with stage() as scene:
-        admin = b"127.0.0.1:%d" % scene.gateway.admin_address[1]
+        admin = b"127.0.0.1:%d" % scene.admin_address[1]
         for page in (b"/metrics", b"/healthz", b"/readyz", b"/config", b"/debug"):
             requests = [
                 get(page),

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from proxy.server import Gateway
-
 from proxy.settings import Limits, Settings, Timeouts
 from tests.harness.chaos import Peer, closed_port
 from tests.harness.client import Answer, Client
@@ -26,7 +25,7 @@ from tests.harness.runner import until
 SECRET = "sk-test-upstream-secret"
 CREDENTIALS = {"TEST_KEY": SECRET}
 QUICK = Timeouts(t_drain=1.0, pre_drain=0.0)
-CALM = {"tasks": 0, "client_connections": 0, "exchanges": 0, "upstream_busy": 0}
+CALM = ("client_connections", "exchanges", "upstream_busy", "held_bytes", "watched")
 
 RULE = """\
 platform: {name}
@@ -69,6 +68,11 @@ class Stage:
         return address
 
     @property
+    def admin_address(self) -> tuple[str, int]:
+        host, _, port = self.gateway.admin_address.rpartition(":")
+        return host, int(port)
+
+    @property
     def access_log(self) -> Path:
         return self.directory / "access.log"
 
@@ -89,7 +93,7 @@ class Stage:
 
     async def admin(self, path: str, *, method: str = "GET") -> Answer:
         """Ask the admin listener."""
-        client = await Client.connect(self.gateway.admin_address)
+        client = await Client.connect(self.admin_address)
         await client.says(f"{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n".encode())
         try:
             return await client.hears()
@@ -101,7 +105,7 @@ class Stage:
 
     async def calms_down(self, within: float = 5.0) -> float:
         """Wait until no connection, exchange or busy upstream line is left; the seconds it took."""
-        return await until(lambda: all(self.gateway.counts().get(name, 0) == 0 for name in CALM), within)
+        return await until(lambda: all(self.count(name) == 0 for name in CALM), within)
 
     def log(self) -> list[dict[str, Any]]:
         """The access log, parsed; a line that is no JSON object fails."""
@@ -178,8 +182,15 @@ async def stage(
                     client.leaves()
                 await gateway.stop()
         assert noisy or not errors, f"exceptions reached the event loop: {errors}"
-        left = [task for task in asyncio.all_tasks() - others if "/tests/" not in task.get_coro().cr_code.co_filename]  # type: ignore[union-attr]
+        mine = asyncio.current_task()
+        left = [task for task in asyncio.all_tasks() - others - {mine} if not of_the_tests(task)]
         assert not left, f"tasks left running: {left}"
+
+
+def of_the_tests(task: asyncio.Task[Any]) -> bool:
+    """The task runs a coroutine of the harness or of a test, not of the gateway."""
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and "/tests/" in code.co_filename
 
 
 @dataclass

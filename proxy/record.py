@@ -1,0 +1,91 @@
+"""What is written down about an exchange when it has ended: metrics and the line of the access log."""
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from proxy.table import NO_ROUTE, Dispatch, Plan
+from proxy.telemetry.access_log import AccessLog
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.outcomes import Outcome, Phase
+from proxy.wire.refusal import Refusal
+
+if TYPE_CHECKING:
+    from proxy.exchange import Exchange
+
+_OUTCOMES = {outcome: outcome.label.encode("ascii") for outcome in Outcome}
+
+
+class Recorder:
+    """Counts and logs exchanges."""
+
+    __slots__ = ("_log", "_metrics")
+
+    def __init__(self, metrics: Metrics, log: AccessLog) -> None:
+        self._metrics = metrics
+        self._log = log
+
+    def record(self, exchange: "Exchange", status: int, outcome: Outcome, refusal: Refusal | None = None) -> None:
+        """One exchange ended with this status (499 when the client left) and outcome."""
+        duration = perf_counter() - exchange.started
+        dispatch, plan = exchange.dispatch, exchange.plan
+        tap = exchange.tap
+        tokens_in, tokens_out = tap.usage() if tap is not None else (0, 0)
+        ttfb = exchange.head_at - exchange.started if exchange.head_at else 0.0
+        if dispatch is not None:
+            metrics = dispatch.metrics
+            if exchange.counted:
+                metrics.in_flight.dec()
+            metrics.duration.observe(duration)
+            metrics.overhead.observe(exchange.overhead)
+            if ttfb:
+                metrics.first_byte.observe(ttfb)
+            if exchange.bytes_in:
+                metrics.request_bytes.inc(exchange.bytes_in)
+            if exchange.bytes_out:
+                metrics.response_bytes.inc(exchange.bytes_out)
+            if tokens_in or tokens_out:
+                metrics.tokens(tokens_in, tokens_out)
+        else:
+            metrics = self._metrics.exchange(NO_ROUTE, plan.label, plan.method, None)
+        metrics.count(status, outcome)
+        if refusal is not None:
+            metrics.error(refusal.error)
+            if refusal.limit is not None:
+                self._metrics.limit(refusal.limit).inc()
+        if self._log.enabled:
+            fixed = self._fixed(dispatch, plan)
+            more = _more(exchange, outcome, refusal, tokens_in, tokens_out)
+            times = (duration * 1e3, ttfb * 1e3, (exchange.head_at - exchange.sent_at) * 1e3 if ttfb and exchange.sent_at else 0.0)
+            self._log.write_exchange(
+                exchange.request_id, exchange.client.peer, fixed, status, _OUTCOMES[outcome], exchange.bytes_in, exchange.bytes_out,
+                times, more,
+            )  # fmt: skip
+
+    def _fixed(self, dispatch: Dispatch | None, plan: Plan) -> bytes:
+        """The part of the line that is the same for every exchange of a dispatch."""
+        if dispatch is None:
+            return self._log.fixed(plan.method, plan.path, None, plan.label, None)
+        if dispatch.log_fixed is None:
+            platform = dispatch.served.platform.name
+            dispatch.log_fixed = self._log.fixed(plan.method, plan.path, platform, plan.label, dispatch.model)
+        return dispatch.log_fixed
+
+
+def _more(exchange: "Exchange", outcome: Outcome, refusal: Refusal | None, tokens_in: int, tokens_out: int) -> bytes:
+    """The fields that most lines do not have. Everything here is a number or from a closed list, but the upstream's id."""
+    head = exchange.head
+    parts: list[bytes] = []
+    if head is not None:
+        parts.append(b',"upstream_status":%d' % head.code)
+        if head.shape.has_request_id:
+            parts.append(AccessLog.text_field("upstream_request_id", head.request_id or ""))
+    if tokens_in or tokens_out:
+        parts.append(b',"tokens_in":%d,"tokens_out":%d' % (tokens_in, tokens_out))
+    if exchange.reused:
+        parts.append(b',"reused":true')
+    if refusal is not None:
+        parts.append(b',"error":"%b"' % refusal.error.value.encode("ascii"))
+    if outcome is Outcome.CLIENT_CLOSED:
+        phase: Phase = exchange.phase
+        parts.append(b',"phase":"%b"' % phase.value.encode("ascii"))
+    return b"".join(parts)

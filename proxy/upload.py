@@ -1,0 +1,124 @@
+"""A request body that did not come as a whole with its head, or that must be looked into before it can be sent.
+
+Pure: bytes in, bytes out. It follows the client's framing, looks for the model's name where one is needed, and keeps the bytes that
+have to wait for the name or for a connection. Whole small bodies never come here.
+"""
+
+from collections.abc import Callable
+
+from proxy.settings import Limits
+from proxy.table import Plan
+from proxy.telemetry.outcomes import ErrorType
+from proxy.wire.framing import ChunkedReader, FramingError
+from proxy.wire.head import CHUNKED
+from proxy.wire.model import DuplicateModelError, ModelFinder, finder_for
+from proxy.wire.refusal import Refusal, bad_request
+
+
+def too_large() -> Refusal:
+    """A body beyond the limit (rule J03)."""
+    return Refusal(
+        413, ErrorType.HTTP_REQUEST_ERROR, "body_too_large", "The request body is larger than the limit.", limit="body", close=True
+    )
+
+
+def twice() -> Refusal:
+    """The body names its model twice (rule P02)."""
+    return bad_request("duplicate_model", "The request body names its model twice.")
+
+
+class Upload:
+    """Follows one request body. `left` is what is still to come: a count, CHUNKED, or 0.
+
+    `account` is told of every change in the bytes held; it raises Refusal when the process holds too many.
+    """
+
+    __slots__ = ("_account", "_body_limit", "_finder", "_held", "_held_limit", "_reader", "held_bytes", "left")
+
+    def __init__(self, plan: Plan, length: int, limits: Limits, body_limit: int, account: Callable[[int], None]) -> None:
+        self.left = length
+        self.held_bytes = 0
+        self._held: list[bytes] = []
+        self._held_limit = limits.buffered_body
+        self._body_limit = body_limit
+        self._account = account
+        self._reader = ChunkedReader(limits.header_section) if length == CHUNKED else None
+        self._finder: ModelFinder | None = None
+        if plan.needs_model:
+            self._finder = finder_for(plan.content_type, compressed=plan.compressed)
+            if self._reader is not None:
+                self._reader.payload = []
+
+    @property
+    def chunked(self) -> bool:
+        return self._reader is not None
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Received bytes -> (bytes to forward, bytes of the next request). Raises Refusal."""
+        reader = self._reader
+        if reader is None:
+            left = self.left
+            if len(data) < left:
+                self.left = left - len(data)
+                return data, b""
+            self.left = 0
+            return data[:left], data[left:]
+        try:
+            framed = reader.feed(data)
+        except FramingError:
+            raise bad_request("bad_chunk", "The request body's chunked framing is broken.") from None
+        if self._body_limit and reader.total > self._body_limit:
+            raise too_large()
+        if reader.done:
+            self.left = 0
+        return framed, reader.rest
+
+    def find_model(self, framed: bytes) -> tuple[bool, str | None]:
+        """Look for the model in what `feed` just returned: (known, name). At the body's end it is known, if only as None."""
+        finder, reader = self._finder, self._reader
+        if finder is None:
+            return True, None
+        try:
+            if reader is None:
+                found = finder.feed(framed)
+            else:
+                pieces, reader.payload = reader.payload or [], []
+                found = any([finder.feed(piece) for piece in pieces])  # noqa: C419 - all of them must be fed
+        except DuplicateModelError:
+            raise twice() from None
+        if not found and self.left:
+            return False, None
+        self._finder = None
+        if reader is not None:
+            reader.payload = None
+        return True, finder.model
+
+    def hold(self, framed: bytes) -> None:
+        """Keep bytes until they can be sent; bounded per exchange and per process. Raises Refusal (413, 503)."""
+        if not framed:
+            return
+        self._held.append(framed)
+        self.held_bytes += len(framed)
+        self._account(len(framed))
+        if self.held_bytes > self._held_limit:
+            raise Refusal(
+                413,
+                ErrorType.HTTP_REQUEST_ERROR,
+                "model_too_late",
+                "The request's model stands too far back to be looked for; send a ModelName header or call /{platform}/....",
+                limit="buffered_body",
+                close=True,
+            )
+
+    def release(self) -> bytes:
+        """What was held, in order."""
+        held = b"".join(self._held)
+        self.forget()
+        return held
+
+    def forget(self) -> None:
+        """Let go of what was held."""
+        if self.held_bytes:
+            self._account(-self.held_bytes)
+            self.held_bytes = 0
+        self._held = []
