@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import dataclasses
+import gc
 import secrets
 import signal
 import sys
@@ -132,10 +133,21 @@ async def _run(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     await gateway.start()
+    _quiet_collector()
     print(gateway.welcome(), file=sys.stderr, flush=True)
     await stop.wait()
     await gateway.drain(hurry)
     return 0
+
+
+def _quiet_collector() -> None:
+    """Look for cycles seldom: the data path makes none, and a look costs time for every object that is alive.
+
+    With 256 connections the default thresholds cost a fifth of the requests per second (benchmarks, W1).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 50)
 
 
 def _routes(options: argparse.Namespace) -> int:

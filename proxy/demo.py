@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from translators.load import load, shipped_rules
@@ -83,13 +83,16 @@ def main() -> int:
 
 
 @contextmanager
-def gateway() -> Iterator[tuple[str, str]]:
-    """A running gateway with its sandbox; the addresses of its two listeners. It has ended when the block is left."""
-    options = ["--sandbox", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--access-log", "off"]
+def gateway(*further: str, program: Sequence[str] = (sys.executable, "-m", "proxy")) -> Iterator[tuple[str, str]]:
+    """A running gateway with its sandbox and further options; the addresses of its two listeners.
+
+    It has ended when the block is left. Raises DemoError when it does not start or does not end well.
+    """
+    options = ["--sandbox", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--access-log", "off", *further]
     _say("$ dragoman serve " + " ".join(options))
     # What this shell has set for a gateway of its own (licences, say) must not reach into the demo.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("DRAGOMAN_")}
-    command = [sys.executable, "-m", "proxy", "serve", *options]
+    command = [*program, "serve", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environ)  # noqa: S603 - nothing of it comes from outside
     try:
         yield _read_welcome(process)

@@ -1,5 +1,6 @@
 """What is written down about an exchange when it has ended: metrics and the line of the access log."""
 
+import re
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from proxy.wire.refusal import Refusal
 if TYPE_CHECKING:
     from proxy.exchange import Exchange
 
+_PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _OUTCOMES = {outcome: outcome.label.encode("ascii") for outcome in Outcome}
 
 
@@ -55,11 +57,18 @@ class Recorder:
         if self._log.enabled:
             fixed = self._fixed(dispatch, plan)
             more = _more(exchange, outcome, refusal, tokens_in, tokens_out)
-            times = (duration * 1e3, ttfb * 1e3, (exchange.head_at - exchange.sent_at) * 1e3 if ttfb and exchange.sent_at else 0.0)
+            waited = exchange.head_at - exchange.sent_at if ttfb and exchange.sent_at else 0.0
             self._log.write_exchange(
-                exchange.request_id, exchange.client.peer, fixed, status, _OUTCOMES[outcome], exchange.bytes_in, exchange.bytes_out,
-                times, more,
-            )  # fmt: skip
+                exchange.request_id,
+                exchange.client.peer_bytes,
+                fixed,
+                status,
+                _OUTCOMES[outcome],
+                exchange.bytes_in,
+                exchange.bytes_out,
+                (duration * 1e3, ttfb * 1e3, waited * 1e3),
+                more,
+            )
 
     def _fixed(self, dispatch: Dispatch | None, plan: Plan) -> bytes:
         """The part of the line that is the same for every exchange of a dispatch."""
@@ -77,8 +86,13 @@ def _more(exchange: "Exchange", outcome: Outcome, refusal: Refusal | None, token
     parts: list[bytes] = []
     if head is not None:
         parts.append(b',"upstream_status":%d' % head.code)
-        if head.shape.has_request_id:
-            parts.append(AccessLog.text_field("upstream_request_id", head.request_id or ""))
+        upstream_id = head.request_id
+        if upstream_id is not None:
+            parts.append(
+                b',"upstream_request_id":"%b"' % upstream_id
+                if _PLAIN.fullmatch(upstream_id)
+                else AccessLog.text_field("upstream_request_id", upstream_id.decode("latin-1"))
+            )
     if tokens_in or tokens_out:
         parts.append(b',"tokens_in":%d,"tokens_out":%d' % (tokens_in, tokens_out))
     if exchange.reused:

@@ -79,7 +79,7 @@ class Gateway:
         self._pools: list[tuple[str, Pool]] = []
         self._held = 0
         self._held_limit = self.limits.buffered_bytes_total or _memory_limit() // 4
-        self._id_prefix = random_source.token_hex(6)
+        self._id_prefix = random_source.token_hex(6).encode("ascii")
         self._ids = itertools.count(1)
         self._parse_log = logs.RateLimiter()
         self._accepting = False
@@ -333,8 +333,9 @@ class Gateway:
         self.table.remember(head, plan)
         return plan, parsed.length
 
-    def new_id(self) -> str:
-        return f"{self._id_prefix}{next(self._ids):08x}"
+    def new_id(self) -> bytes:
+        """An id for a request: unique in this process, hard to guess from outside."""
+        return b"%b%08x" % (self._id_prefix, next(self._ids))
 
     def hold(self, size: int) -> None:
         """Account for bytes that wait in memory. Raises Refusal (503) when the process holds too much."""
@@ -361,7 +362,7 @@ class Gateway:
         self._connections.discard(connection)
         self.metrics.client_connections.set(len(self._connections))
 
-    def note_refusal(self, refusal: Refusal, request_id: str, peer: str) -> None:
+    def note_refusal(self, refusal: Refusal, request_id: bytes, peer: str) -> None:
         """Count and log a local answer to a request that never became an exchange."""
         outcome = Outcome.OK if refusal.status < 400 else Outcome.REFUSED if refusal.status < 500 else Outcome.FAILED
         metrics = self.metrics.exchange(NO_ROUTE, NO_ROUTE, "other", None)
@@ -375,7 +376,7 @@ class Gateway:
                 return
         self.access_log.write(
             AccessRecord(
-                id=request_id,
+                id=request_id.decode("ascii"),
                 peer=peer,
                 method="other",
                 path="-",

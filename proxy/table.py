@@ -96,14 +96,22 @@ class Plan:
         "needs_model",
         "no_body_line",
         "path",
+        "plain_answer",
+        "prefix",
         "protocol",
         "request_id",
+        "suffix",
+        "table",
     )
 
     def __init__(self, head: RequestHead, destination: _Destination, build: "_Builder") -> None:
         self.method = head.method
         self.path = head.target.path.decode("ascii")
         self.http10 = head.http10
+        self.plain_answer = not head.http10 and head.method != "HEAD"  # no reason here to frame the answer anew
+        # The head is `prefix`, the digits of its Content-Length, `suffix`; set once the plan is remembered.
+        self.prefix = self.suffix = b""
+        self.table: Table | None = None
         self.keep_alive = head.keep_alive
         self.length = head.length
         # the framing field of a request without a body (rule B10)
@@ -113,7 +121,7 @@ class Plan:
         self.protocol = destination.protocol
         ids = head.values(b"x-request-id")
         text = ids[0].decode("latin-1") if len(ids) == 1 else ""
-        self.request_id = text if _REQUEST_ID.fullmatch(text) else None
+        self.request_id = text.encode("ascii") if _REQUEST_ID.fullmatch(text) else None
         types = head.values(b"content-type")
         self.content_type = types[0].decode("latin-1") if types else ""
         self.compressed = any(value.lower() != b"identity" for value in head.values(b"content-encoding"))
@@ -287,7 +295,8 @@ class Table:
             memo[head] = plan
         elif int(match.group(1)):
             start, end = match.span(1)
-            memo[head[:start] + head[end:]] = plan
+            plan.prefix, plan.suffix, plan.table = head[:start], head[end:], self
+            memo[plan.prefix + plan.suffix] = plan
 
     def forget_all(self) -> None:
         """Drop every remembered plan."""

@@ -7,10 +7,14 @@ a few bytes, so it can neither hold, change nor reorder anything (rule G01).
 import re
 
 # The names under which the protocols report usage; the last number of each in the kept bytes counts.
+_BOTH = re.compile(
+    rb'"(?:prompt_tokens|input_tokens|promptTokenCount)"\s*:\s*(\d{1,12})\s*,'
+    rb'\s*"(?:completion_tokens|output_tokens|candidatesTokenCount)"\s*:\s*(\d{1,12})'
+)
 _INPUT = re.compile(rb'"(?:prompt_tokens|input_tokens|promptTokenCount)"\s*:\s*(\d{1,12})')
 _OUTPUT = re.compile(rb'"(?:completion_tokens|output_tokens|candidatesTokenCount)"\s*:\s*(\d{1,12})')
 _CHUNK_LINE = re.compile(rb"\r\n[0-9a-fA-F]+\r\n")
-_MARKS = (b'"usage"', b'"usageMetadata"')
+_MARK = b'"usage'  # and `"usageMetadata`
 _LOOK = 64 * 1024
 _ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
@@ -33,7 +37,7 @@ class Tap:
             self._tail = data[-16:] if len(data) >= 16 else (self._tail + data)[-16:]
         if len(data) > _LOOK:
             data = data[-_LOOK:]
-        if _MARKS[0] in data or _MARKS[1] in data:
+        if _MARK in data:
             if self._first is None:
                 self._first = data
             self._last = data
@@ -46,8 +50,12 @@ class Tap:
         last = self._last
         if last is None:
             return 0, 0
-        text = _CHUNK_LINE.sub(b"", last + self._after)
-        text = text[max(0, max(text.rfind(mark) for mark in _MARKS)) :] if not self.stream else text
+        text = last + self._after
+        if not self.stream:
+            both = _BOTH.search(text, text.rfind(_MARK))
+            if both is not None:
+                return int(both[1]), int(both[2])
+        text = _CHUNK_LINE.sub(b"", text)
         given, made = _last_number(_INPUT, text), _last_number(_OUTPUT, text)
         if not given and self._first is not None and self._first is not last:
             given = _last_number(_INPUT, _CHUNK_LINE.sub(b"", self._first))

@@ -364,15 +364,9 @@ def _bad_chunks() -> Refusal:
     )
 
 
-def choose(idle: deque[UpstreamConnection], now: float, t_idle: float, t_age: float) -> tuple[UpstreamConnection | None, int]:
-    """The connection to use next and how many at the right end of `idle` must go (the chosen one among them).
-
-    The most recently used one is preferred, so that old ones time out (rule K04). `idle` is not changed.
-    """
-    for passed, connection in enumerate(reversed(idle), start=1):
-        if now - connection.idle_since < t_idle and now - connection.born < t_age and connection.usable():
-            return connection, passed
-    return None, len(idle)
+def reusable(connection: UpstreamConnection, now: float, t_idle: float, t_age: float) -> bool:
+    """Whether an idle connection may serve again: not idle too long, not too old, open, nothing unread (rule K03)."""
+    return now - connection.idle_since < t_idle and now - connection.born < t_age and connection.usable()
 
 
 class Pool:
@@ -392,7 +386,9 @@ class Pool:
         self.reader = reader
         self.limits = limits
         self.metrics = metrics
-        self.timeouts = timeouts
+        self._t_idle = timeouts.t_pool_idle
+        self._t_age = timeouts.t_pool_age
+        self._t_wait = timeouts.t_pool_wait
         self.t_between_bytes = timeouts.t_between_bytes or inf
         self.t_first_byte = timeouts.t_first_byte or inf
         self._dialer = dialer
@@ -414,17 +410,14 @@ class Pool:
     def acquire(self, consumer: Consumer, *, fresh: bool = False) -> UpstreamConnection | asyncio.Task[None]:
         """A connection that is ready, or the task that is opening one and will call `upstream_ready` or `upstream_failed`."""
         idle = self._idle
-        if idle and not fresh:
-            chosen, passed = choose(idle, self.wheel.now, self.timeouts.t_pool_idle, self.timeouts.t_pool_age)
-            for _ in range(passed):
-                connection = idle.pop()
-                if connection is not chosen:
-                    connection.abort()
-            if chosen is not None:
-                chosen.reused = True
+        while idle and not fresh:
+            connection = idle.pop()  # the most recently used one, so that old ones time out (rule K04)
+            if reusable(connection, self.wheel.now, self._t_idle, self._t_age):
+                connection.reused = True
                 self.metrics.reuses.inc()
-                chosen.begin(consumer)
-                return chosen
+                connection.begin(consumer)
+                return connection
+            connection.abort()
         task = asyncio.get_running_loop().create_task(self._open(consumer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -454,7 +447,7 @@ class Pool:
         future: asyncio.Future[UpstreamConnection | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         try:
-            async with asyncio.timeout(self.timeouts.t_pool_wait):
+            async with asyncio.timeout(self._t_wait):
                 return await future
         except TimeoutError:
             raise Refusal(
@@ -505,7 +498,7 @@ class Pool:
     def put(self, connection: UpstreamConnection) -> bool:
         """Keep an idle connection for the next exchange; False if it is not wanted any more."""
         wheel = self.wheel
-        if self.closed or wheel.now - connection.born >= self.timeouts.t_pool_age:
+        if self.closed or wheel.now - connection.born >= self._t_age:
             return False
         connection.state = State.IDLE
         connection.idle_since = wheel.now
@@ -531,7 +524,7 @@ class Pool:
         """Close idle connections that are too old; called about once a second."""
         now = self.wheel.now
         idle = self._idle
-        while idle and now - idle[0].idle_since >= self.timeouts.t_pool_idle:
+        while idle and now - idle[0].idle_since >= self._t_idle:
             idle.popleft().abort()
 
     async def close(self) -> None:
@@ -547,12 +540,6 @@ class Pool:
 class PoolTimeouts(Protocol):
     """The times a pool needs; `proxy.settings.Timeouts` has them."""
 
-    @property
-    def t_dns(self) -> float: ...
-    @property
-    def t_connect(self) -> float: ...
-    @property
-    def t_tls(self) -> float: ...
     @property
     def t_pool_wait(self) -> float: ...
     @property

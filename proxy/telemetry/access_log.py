@@ -110,8 +110,8 @@ class AccessLog:
 
     def write_exchange(
         self,
-        request_id: str,
-        peer: str,
+        request_id: bytes,
+        peer: bytes,
         fixed: bytes,
         status: int,
         outcome: bytes,
@@ -132,7 +132,7 @@ class AccessLog:
                 b'%b%03dZ","id":"%b","peer":"%b",%b,"status":%d,"outcome":"%b","bytes_in":%d,"bytes_out":%d,'
                 b'"duration_ms":%.3f,"ttfb_ms":%.3f,"upstream_ms":%.3f%b}\n'
                 % (
-                    self._stamp(now), int(now % 1 * 1000), request_id.encode("ascii"), peer.encode("ascii", "replace"), fixed,
+                    self._stamp(now), int(now % 1 * 1000), request_id, peer, fixed,
                     status, outcome, bytes_in, bytes_out, *times, more,
                 )
             )  # fmt: skip

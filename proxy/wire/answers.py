@@ -64,10 +64,16 @@ def error_event(refusal: Refusal, protocol: Protocol) -> bytes | None:
     return None
 
 
-def render(refusal: Refusal, protocol: Protocol, *, request_id: str, pseudonym: str, close: bool, head_only: bool = False) -> bytes:
+def render(
+    refusal: Refusal, protocol: Protocol, *, request_id: bytes, pseudonym: str, close: bool, head_only: bool = False
+) -> bytes:
     """A complete response. The `Proxy-Status` field tells it from an answer of the platform (E10)."""
     reason = HTTPStatus(refusal.status).phrase
-    lines = [f"HTTP/1.1 {refusal.status} {reason}", f"Date: {formatdate(usegmt=True)}", f"x-request-id: {request_id}"]
+    lines = [
+        f"HTTP/1.1 {refusal.status} {reason}",
+        f"Date: {formatdate(usegmt=True)}",
+        f"x-request-id: {request_id.decode('ascii')}",
+    ]
     body = b""
     if refusal.status >= 400:
         body = error_body(refusal, protocol)

@@ -151,7 +151,7 @@ class ChunkedReader:
         first = at = end + 2
         while (line_end := data.find(b"\r\n", at)) != at:
             if line_end < 0:
-                if len(data) - first > self._section_left or b"\n" in data[at:]:
+                if len(data) - first > self._section_left + 1 or b"\n" in data[at:]:  # the last line's CR is not counted
                     raise FramingError("bad trailer section")
                 return self._hold_trailer(data, pieces, start, pos, first, at)
             match = _TRAILER.fullmatch(data, at, line_end)

@@ -205,8 +205,8 @@ class JsonModelFinder:
 
 
 _NAME = re.compile(rb'\r\ncontent-disposition:[^\r\n]*;[ \t]*name="model"', re.IGNORECASE)
-_LINE_REST = re.compile(rb"--|[ \t]*\r\n")  # what makes a boundary in the data a delimiter
-_MAX_PADDING = 1024
+_MAX_PADDING = 64  # blanks that may stand behind a boundary
+_MAX_PART_HEAD = 16 * 1024
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^\s;,"]{1,70}))', re.IGNORECASE)
 
 
@@ -219,11 +219,13 @@ def boundary_of(content_type: str) -> bytes | None:
 class MultipartModelFinder:
     """Finds the value of the part named `model` in multipart/form-data. Parts it does not need are skipped, not held."""
 
-    __slots__ = ("_buffer", "_delimiter", "_finished", "_state", "model")
+    __slots__ = ("_buffer", "_delimiter", "_finished", "_longest", "_state", "model")
 
     def __init__(self, boundary: bytes) -> None:
         self.model: str | None = None
-        self._delimiter = b"\r\n--" + boundary
+        # A boundary with anything else behind it is data.
+        self._delimiter = re.compile(rb"\r\n--%b(?:--|[ \t]{0,%d}\r\n)" % (re.escape(boundary), _MAX_PADDING))
+        self._longest = len(boundary) + _MAX_PADDING + 6
         self._buffer = b"\r\n"  # so that the first delimiter looks like the others
         self._state = "skip"  # skip: to the next delimiter; head: a part's field lines; value: the model's value
         self._finished = False
@@ -239,33 +241,38 @@ class MultipartModelFinder:
         buffer = self._buffer
         if self._state == "head":
             return self._part_head(buffer)
-        at = buffer.find(self._delimiter)
-        if at < 0:
-            if self._state == "value" and len(buffer) > _MAX_TOKEN:
-                self._finished = True
-            elif self._state == "skip":
-                self._buffer = buffer[-len(self._delimiter) :]
+        match = self._delimiter.search(buffer)
+        if match is None:
+            if self._state == "skip":
+                self._buffer = buffer[-self._longest :]
+            else:
+                self._finished = len(buffer) > _MAX_MODEL + self._longest
             return False
         if self._state == "value":
-            self.model = buffer[:at].decode("utf-8", "replace").strip() or None
+            self.model = _text(buffer[: match.start()])
             self._finished = True
-            return True
-        rest = buffer[at + len(self._delimiter) :]
-        if len(rest) < 2:
-            return False
-        self._buffer = rest
-        self._state = "head"
-        self._finished = rest.startswith(b"--")
+        else:
+            self._buffer = buffer[match.end() - 2 :]
+            self._state = "head"
+            self._finished = self._buffer.startswith(b"--")
         return True
 
     def _part_head(self, buffer: bytes) -> bool:
         end = buffer.find(b"\r\n\r\n")
         if end < 0:
-            self._finished = len(buffer) > 16 * 1024
+            self._finished = len(buffer) > _MAX_PART_HEAD
             return False
         self._state = "value" if _NAME.search(buffer, 0, end + 2) else "skip"
         self._buffer = buffer[end + 4 :] if self._state == "value" else buffer[end + 2 :]
         return True
+
+
+def _text(value: bytes) -> str | None:
+    """The value of a part as a name: UTF-8, or none."""
+    try:
+        return _name(value.decode("utf-8").strip()) or None
+    except UnicodeDecodeError:
+        return None
 
 
 class NoModel:

@@ -38,6 +38,7 @@ class Shape:
 
     __slots__ = (
         "_seen",
+        "complete",
         "dropped",
         "has_cookie",
         "has_date",
@@ -59,6 +60,8 @@ class Shape:
         self.has_cookie = b"set-cookie" in self.lower
         self.dropped = RESPONSE_DROPPED.intersection(self.lower)
         self.is_chunked = b"transfer-encoding" in self.lower
+        # A head of this shape may go on as it is: nothing to leave out, nothing to add.
+        self.complete = self.has_date and self.has_request_id and not self.has_cookie and not self.dropped
         self.pattern: re.Pattern[bytes] | None = None
         self.length_group = self.type_group = self.request_id_group = 0  # of the pattern; 0: no such field
         self._seen = 0
@@ -98,7 +101,7 @@ class ResponseHead:
     `nominated` which fields it names as meant for this hop only.
     """
 
-    __slots__ = ("_content_type", "_request_id", "code", "http10", "keep_alive", "length", "line_end", "nominated", "raw", "shape")
+    __slots__ = ("_content_type", "code", "http10", "keep_alive", "length", "line_end", "nominated", "raw", "request_id", "shape")
 
     def __init__(
         self,
@@ -123,17 +126,12 @@ class ResponseHead:
         self.http10 = http10
         self.nominated = nominated
         self._content_type = content_type
-        self._request_id = request_id
+        self.request_id = request_id  # the platform's own id of the request, for the log
 
     @property
     def event_stream(self) -> bool:
         content_type = self._content_type
         return content_type is not None and content_type[:17].lower() == b"text/event-stream"
-
-    @property
-    def request_id(self) -> str | None:
-        """The platform's own id of the request, for the log."""
-        return None if self._request_id is None else self._request_id.decode("latin-1").strip()
 
     @property
     def status_line(self) -> bytes:

@@ -71,30 +71,43 @@ def read_target(raw: bytes, method: str, host: bytes, scheme: bytes = b"http") -
     return Target(path, query if mark else None)
 
 
-def query_values(query: bytes | None, name: bytes) -> list[bytes]:
-    """The raw values of one query parameter, in order."""
-    if not query:
-        return []
-    pairs = (pair.partition(b"=") for pair in query.split(b"&"))
-    return [value for key, _, value in pairs if key == name]
+def _names(query: bytes) -> list[bytes]:
+    """The names of all parameters, decoded: the upstream reads an escaped name as the same name."""
+    names = [pair.partition(b"=")[0] for pair in query.split(b"&")]
+    return [_unescape(name) for name in names] if b"%" in query else names
+
+
+def _hides(query: bytes, names: frozenset[bytes]) -> bool:
+    """Whether a reader for whom `;` separates parameters as well would find one of these."""
+    return b";" in query and any(name.lower() in names for name in _names(query.replace(b";", b"&")))
+
+
+def _ambiguous(names: frozenset[bytes]) -> Refusal:
+    listed = ", ".join(repr(name.decode("ascii")) for name in sorted(names))
+    return Refusal(
+        400,
+        ErrorType.HTTP_REQUEST_ERROR,
+        "ambiguous_query",
+        f"The query parameter {listed} must occur once, in a query without ';'.",
+    )
 
 
 def without_parameters(query: bytes, names: frozenset[bytes]) -> bytes:
-    """The query without the named parameters; every other byte stays as it was."""
-    kept = [pair for pair in query.split(b"&") if pair.partition(b"=")[0].lower() not in names]
-    return b"&".join(kept)
+    """The query without the parameters of these lower-case names; every other byte stays as it was.
+
+    Raises Refusal (400) where one of them stands behind a `;` (rule C08).
+    """
+    kept = b"&".join(pair for pair, name in zip(query.split(b"&"), _names(query), strict=True) if name.lower() not in names)
+    if _hides(kept, names):
+        raise _ambiguous(names)
+    return kept
 
 
 def single_parameter(query: bytes | None, name: bytes) -> bytes | None:
     """The value of a parameter the proxy acts on. What could be read in two ways is refused (rule C08)."""
-    values = query_values(query, name)
-    if not values:
+    if not query:
         return None
-    if len(values) > 1 or (query is not None and b";" in query):
-        raise Refusal(
-            400,
-            ErrorType.HTTP_REQUEST_ERROR,
-            "ambiguous_query",
-            f"The query parameter {name.decode('ascii')!r} must occur once, in a query without ';'.",
-        )
-    return values[0]
+    values = [pair.partition(b"=")[2] for pair, found in zip(query.split(b"&"), _names(query), strict=True) if found == name]
+    if len(values) > 1 or _hides(query, frozenset((name,))):
+        raise _ambiguous(frozenset((name,)))
+    return values[0] if values else None

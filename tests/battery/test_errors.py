@@ -251,7 +251,7 @@ async def test_I01_I02_case49_refusals_of_requests() -> None:
         check_local(await scene.asks(b"GET /test/x HTTP/2.0\r\nHost: gateway\r\n\r\n"), 505, "http_request_error")
         check_local(await scene.asks(HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n"), 501, "http_request_error")
         check_local(await scene.asks(get(b"/nowhere")), 404, "destination_not_found")
-        check_local(await scene.asks(get(CHAT)), 405, "destination_not_found")
+        check_local(await scene.asks(get(b"/v1/chat/completions", b"ModelName: m1")), 405, "destination_not_found")
         check_local(await scene.asks(b"GET /test/x HTTP/1.1\r\nHost: ga"), 408, "http_request_error")
         check_local(await scene.asks(post(b"x" * 11)), 413, "http_request_error")
         check_local(await scene.asks(get(b"/test/x", b"Via: 1.1 dragoman")), 508, "proxy_loop_detected")

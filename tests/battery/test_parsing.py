@@ -312,7 +312,7 @@ async def test_A07_extra_blanks_in_the_request_line_are_refused_or_never_reach_u
 @async_test()
 async def test_A08_an_unlisted_method_gets_405_with_allow_and_an_unknown_one_400() -> None:
     async with stage() as scene:
-        reply = await scene.asks(get(CHAT, method=b"GET"))
+        reply = await scene.asks(get(b"/v1/chat/completions", b"ModelName: m1"))
         assert (reply.status, reply.get(b"allow"), reply.error) == (405, b"POST", "destination_not_found")
         reply = await scene.asks(get(b"/v1/models", b"ModelName: m1", method=b"DELETE"))
         assert reply.status == 405

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.server import StartError
 from tests.harness.chaos import OK, Fin, Peer, Say, answer, closed_port, play, says
 from tests.harness.gateway import SECRET, rule_file, serve, stage
 from tests.harness.runner import async_test, turns, until
@@ -96,7 +97,7 @@ async def test_N02_N03_case75_credentials_go_to_no_peer_but_the_one_they_belong_
     async with Peer(says(OK)) as one, Peer(says(OK)) as two:
         rules = {
             "test": rule_file(one.url),
-            "two": rule_file(two.url, "two", models="t1").replace("TEST_KEY", "TWO_KEY"),
+            "two": rule_file(two.url, "two", models="t1"),
         }
         async with stage(rules=rules, environ={"TWO_KEY": "sk-test-two"}) as scene:
             for path, model in ((b"/test", b"m1"), (b"/two", b"t1")):
@@ -135,7 +136,7 @@ async def test_N02_passthrough_sends_the_clients_own_key_only_where_the_rule_say
     async with Peer(says(OK)) as own, Peer(says(OK)) as ours:
         rules = {
             "test": rule_file(ours.url),
-            "own": rule_file(own.url, "own", models="o1").replace('auth: {bearer: "${secret.TEST_KEY}"}', "auth: pass"),
+            "own": rule_file(own.url, "own", models="o1").replace('auth: {bearer: "${secret.OWN_KEY}"}', "auth: pass"),
         }
         async with stage(rules=rules) as scene:
             await scene.asks(get(b"/own/v1/models", b"Authorization: Bearer sk-test-mine"))
@@ -157,10 +158,15 @@ async def test_N04_the_log_holds_the_path_without_its_query() -> None:
 
 @async_test()
 async def test_N05_an_empty_secret_is_an_error_and_a_trailing_newline_is_stripped(tmp_path: Path) -> None:
-    (tmp_path / "TEST_KEY").write_text("sk-test-from-directory\n")
-    async with stage(Peer(says(OK)), environ={"TEST_KEY": ""}, secrets_dir=tmp_path) as scene:
-        await scene.asks(get())
-        assert (await scene.peer.hears()).get(b"authorization") == b"Bearer sk-test-from-directory"
+    (tmp_path / "MOUNTED_KEY").write_text("sk-test-from-directory\n")
+    async with Peer(says(OK)) as peer:
+        rules = {"test": rule_file(peer.url).replace("TEST_KEY", "MOUNTED_KEY")}
+        async with stage(rules=rules, secrets_dir=tmp_path) as scene:
+            await scene.asks(get())
+            assert (await peer.hears()).get(b"authorization") == b"Bearer sk-test-from-directory"
+    with pytest.raises(StartError, match="TEST_KEY"):
+        async with stage(environ={"TEST_KEY": ""}):
+            pass
 
 
 @async_test()
@@ -251,5 +257,5 @@ async def test_N09_I10_client_mistakes_cost_one_line_and_no_traceback(caplog: py
 async def test_N01_settings_and_objects_do_not_show_a_secret() -> None:
     async with stage(Peer(says(OK))) as scene:
         await scene.asks(get())
-        shown = repr(scene.gateway) + repr(vars(scene.gateway)) + json.dumps(scene.gateway.counts(), default=repr)
+        shown = repr(scene.gateway) + repr(scene.gateway.settings) + repr(scene.gateway.table) + json.dumps(scene.gateway.counts())
         assert SECRET not in shown

@@ -32,7 +32,7 @@ platform: {name}
 title: Upstream of the tests
 docs: https://example.com
 upstream: {upstream}
-auth: {{bearer: "${{secret.TEST_KEY}}"}}
+auth: {{bearer: "${{secret.{secret}}}"}}
 headers: {{ModelName: "${{model}}"}}
 models: [{models}]
 routes:
@@ -48,8 +48,8 @@ native: carry
 
 
 def rule_file(upstream: str, name: str = "test", extra: str = "", models: str = 'm1, "m-*"') -> str:
-    """The rule file of a test platform; `extra` is appended."""
-    return RULE.format(name=name, upstream=upstream, models=models) + extra
+    """The rule file of a test platform, with a secret of its own (`TEST_KEY` for `test`); `extra` is appended."""
+    return RULE.format(name=name, upstream=upstream, models=models, secret=f"{name.upper()}_KEY") + extra
 
 
 @dataclass
@@ -170,7 +170,8 @@ async def stage(
         errors: list[dict[str, Any]] = []
         others = asyncio.all_tasks()
         more = {"resolver": resolver} if resolver is not None else {}
-        gateway = Gateway(chosen, environ={**CREDENTIALS, **(environ or {})}, **more)
+        secrets = {f"{platform.upper()}_KEY": f"sk-test-{platform}-secret" for platform in rules or ()}
+        gateway = Gateway(chosen, environ={**secrets, **CREDENTIALS, **(environ or {})}, **more)
         async with peer:
             await gateway.start()
             asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))

@@ -60,6 +60,14 @@ class Host:
         """Run a coroutine on the gateway's loop and wait for it."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
 
+    def count(self, name: str) -> int:
+        """One of the gateway's counts of what is alive."""
+
+        async def count() -> int:
+            return int(self.gateway.counts()[name])
+
+        return self.run(count())
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples of `name` that carry these labels."""
 
@@ -144,10 +152,10 @@ async def _stop(host: Host) -> list[asyncio.Task[Any]]:
 
 
 @contextmanager
-def command(directory: Path, *arguments: str, config: Mapping[str, Any] | None = None) -> Iterator[str]:
-    """`dragoman serve --sandbox` as its users start it; yields the URL that its start line says."""
-    line = [sys.executable, "-m", "proxy", "serve", "--sandbox", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
-    line += ["--access-log", "off", *arguments]
+def command(directory: Path, *arguments: str, config: Mapping[str, Any] | None = None, sandbox: bool = True) -> Iterator[str]:
+    """`dragoman serve` as its users start it; yields the URL that its start line says."""
+    line = [sys.executable, "-m", "proxy", "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    line += ["--access-log", "off", *(["--sandbox"] if sandbox else []), *arguments]
     if config is not None:
         file = directory / "dragoman.yaml"
         file.write_text(json.dumps(config))

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from tests.harness.grammar import Head, take_head
+from tests.harness.grammar import Head, response_body, status_line, take_head
 
 
 @dataclass
@@ -21,6 +21,14 @@ class Recorded:
     def answer(self) -> tuple[Head, bytes]:
         """The head of the only answer and everything after it, chunk framing included."""
         return _split(self.answered)
+
+    def answer_body(self) -> bytes:
+        """The body of the only answer, without its framing."""
+        head, rest = self.answer()
+        body = response_body(head, status_line(head)[1], b"POST")
+        body.feed(bytearray(rest))
+        assert body.done, "the upstream's answer is not whole"
+        return bytes(body.data)
 
 
 def _split(raw: bytearray) -> tuple[Head, bytes]:
@@ -41,7 +49,7 @@ class Recorder:
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.url = "http://127.0.0.1:%d" % self._server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
         self._server.close()

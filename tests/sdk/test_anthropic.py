@@ -99,9 +99,7 @@ def test_I03_an_upstreams_error_becomes_the_clients_error_class(
     client: Anthropic, fault: str, error: type[anthropic.APIStatusError], kind: str, streamed: bool
 ) -> None:
     with pytest.raises(error) as caught:
-        client.messages.create(
-            model=CLAUDE, max_tokens=9, messages=say("x"), stream=streamed, extra_headers={FAULT: fault}
-        )
+        client.messages.create(model=CLAUDE, max_tokens=9, messages=say("x"), stream=streamed, extra_headers={FAULT: fault})
     assert (caught.value.status_code, caught.value.type) == (int(fault), kind)
     assert caught.value.request_id == caught.value.body["request_id"]
     assert "proxy-status" not in caught.value.response.headers
@@ -126,9 +124,7 @@ def test_I05_a_plain_answer_that_breaks_is_a_connection_error(client: Anthropic,
 @pytest.mark.parametrize("fault", ["cut", "reset"])
 def test_I07_a_stream_that_breaks_never_ends_cleanly(client: Anthropic, fault: str) -> None:
     seen = []
-    stream = client.messages.create(
-        model=CLAUDE, max_tokens=500, messages=say("x"), stream=True, extra_headers={FAULT: fault}
-    )
+    stream = client.messages.create(model=CLAUDE, max_tokens=500, messages=say("x"), stream=True, extra_headers={FAULT: fault})
     with pytest.raises((anthropic.APIError, httpx.TransportError)):
         seen.extend(stream)
     kinds = [event.type for event in seen]
@@ -138,9 +134,7 @@ def test_I07_a_stream_that_breaks_never_ends_cleanly(client: Anthropic, fault: s
 
 def test_the_request_keeps_its_version_and_gets_the_gateways_key(recorded: Host) -> None:
     with make_anthropic(recorded.url + "/anthropic") as client:
-        client.messages.create(
-            model=CLAUDE, max_tokens=9, messages=say("x"), extra_headers={"anthropic-beta": "one-2025,two-2026"}
-        )
+        client.messages.create(model=CLAUDE, max_tokens=9, messages=say("x"), extra_headers={"anthropic-beta": "one-2025,two-2026"})
         version = client.default_headers["anthropic-version"]
     head, _ = recorded.recorded.only().request()
     assert head.get(b"x-api-key") == b"sandbox"

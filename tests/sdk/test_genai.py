@@ -59,7 +59,7 @@ def test_a_function_is_called_and_its_result_answered(client: genai.Client, stre
 
 def test_embeddings_arrive_whole(client: genai.Client) -> None:
     config = types.EmbedContentConfig(output_dimensionality=8)
-    answer = client.models.embed_content(model="gemini-embedding-test", contents=["a", "b"], config=config)
+    answer = client.models.embed_content(model="gemini-embedding-001", contents=["a", "b"], config=config)
     assert [len(entry.values) for entry in answer.embeddings] == [8, 8]
     assert answer.embeddings[0].values != answer.embeddings[1].values
 
@@ -89,9 +89,7 @@ def test_the_asynchronous_client_gets_a_plain_and_a_streamed_answer_at_once(shar
             return "".join([chunk.text or "" async for chunk in chunks])
 
         try:
-            plain, text = await asyncio.gather(
-                client.aio.models.generate_content(model=GEMINI, contents="Same"), streamed()
-            )
+            plain, text = await asyncio.gather(client.aio.models.generate_content(model=GEMINI, contents="Same"), streamed())
         finally:
             await client.aio.aclose()
             client.close()
@@ -115,11 +113,9 @@ def test_I03_an_upstreams_error_becomes_the_clients_error(
     client: genai.Client, fault: str, state: str, error: type[errors.APIError], streamed: bool
 ) -> None:
     asked: Any = {"model": GEMINI, "contents": "x", "config": asking_for(fault)}
+    ask: Any = client.models.generate_content_stream if streamed else client.models.generate_content
     with pytest.raises(error) as caught:
-        if streamed:
-            list(client.models.generate_content_stream(**asked))
-        else:
-            client.models.generate_content(**asked)
+        list(ask(**asked))
     assert (caught.value.code, caught.value.status) == (int(fault), state)
     assert "proxy-status" not in caught.value.response.headers
 

@@ -22,12 +22,15 @@ Transport = Callable[[], Any]
 
 
 @contextmanager
-def _genai(base: str, **options: Any) -> Iterator[genai.Client]:
-    client = make_genai(base, **options)
+def _genai(base: str, http: Any) -> Iterator[genai.Client]:
+    """This SDK does not close a client that was given to it."""
+    client = make_genai(base, httpx_client=http)
     try:
         yield client
     finally:
         client.close()
+        if http is not None:
+            http.close()
 
 
 def speak(base: str, transport: Transport | None = None) -> None:
@@ -50,7 +53,7 @@ def speak(base: str, transport: Transport | None = None) -> None:
     assert QUESTION in plain
     assert streamed == plain
 
-    with _genai(base + "/gemini", httpx_client=http(httpx.Client)) as three:
+    with _genai(base + "/gemini", http(httpx.Client)) as three:
         plain = three.models.generate_content(model=GEMINI, contents=QUESTION).text or ""
         chunks = list(three.models.generate_content_stream(model=GEMINI, contents=QUESTION))
     assert QUESTION in plain

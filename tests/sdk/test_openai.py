@@ -16,6 +16,9 @@ from tests.sdk.host import Host
 ARGUMENTS = {"city": "Paris", "days": 2}
 PICTURE = bytes(range(256)) * 1200  # no real picture: the sandbox only weighs it, and every byte value occurs
 
+# The sandbox reads forms with aiohttp's reader, which warns about a call of its own when a part ends in the middle of a read.
+MULTIPART = pytest.mark.filterwarnings(r"ignore:unread_data\(\) is deprecated:DeprecationWarning")
+
 
 @pytest.fixture(scope="session", params=["/openai/v1", "/v1"], ids=["with the platform", "by model"])
 def client(shared: Host, request: pytest.FixtureRequest) -> Iterator[OpenAI]:
@@ -103,6 +106,7 @@ def test_embeddings_are_the_same_as_numbers_and_as_base64(client: OpenAI) -> Non
     assert [entry.embedding for entry in default.data] == [entry.embedding for entry in numbers.data]
 
 
+@MULTIPART
 def test_a_picture_is_edited_from_a_multipart_form(client: OpenAI) -> None:
     answer = client.images.edit(model="gpt-image-test", prompt="Add a hat", image=("a.png", PICTURE, "image/png"), size="64x32")
     picture = base64.b64decode(answer.data[0].b64_json, validate=True)
@@ -183,6 +187,7 @@ def test_the_headers_of_a_stream_gain_only_what_keeps_it_unbuffered(prefixed: Op
     assert ours["content-type"] == theirs["content-type"]
 
 
+@MULTIPART
 def test_a_multipart_form_goes_up_byte_for_byte_and_the_answer_comes_down_so(recorded: Host) -> None:
     forms = []
 
@@ -212,13 +217,13 @@ def test_the_request_arrives_as_the_client_said_it_but_for_the_key(recorded: Hos
         DefaultHttpxClient(event_hooks={"request": [lambda request: heads.append(dict(request.headers))]}) as http,
         make_openai(recorded.url + "/openai/v1", http_client=http, organization="org-test") as client,
     ):
-        client.chat.completions.create(model=GPT, messages=say("x"), extra_headers={"X-Own": "é".encode()})  # type: ignore[dict-item]
+        client.chat.completions.create(model=GPT, messages=say("x"), extra_headers={"X-Own": "a,  b;c"})
     head, _ = recorded.recorded.only().request()
     arrived = {name.decode().lower(): value.decode("latin-1") for name, value in head.fields}
     assert arrived.pop("authorization") == "Bearer sandbox"
     assert arrived.pop("host") == recorded.recorded.url.removeprefix("http://")
     assert arrived.pop("via") == "1.1 dragoman"
-    said = {name: value for name, value in heads[0].items() if name not in ("authorization", "host", "connection", "x-own")}
-    assert arrived.pop("x-own").encode("latin-1") == "é".encode()
+    said = {name: value for name, value in heads[0].items() if name not in ("authorization", "host", "connection")}
+    assert arrived["x-own"] == "a,  b;c"
     assert arrived == said
     assert KEY.encode() not in recorded.recorded.heard()

@@ -84,13 +84,11 @@ def test_I07_a_stream_that_breaks_never_ends_cleanly(client: OpenAI, fault: str,
 @pytest.mark.parametrize("streamed", [False, True])
 def test_L01_a_client_that_times_out_frees_the_upstream(streamed: bool) -> None:
     with running() as host, make_openai(host.url + "/openai/v1", timeout=0.2) as client:
+        asked: Any = {"model": GPT, "messages": say("x"), "stream": streamed, "extra_headers": failing("stall")}
         with pytest.raises((openai.APITimeoutError, httpx.TimeoutException)):
-            answer = client.chat.completions.create(
-                model=GPT, messages=say("x"), stream=streamed, extra_headers=failing("stall")
-            )
-            list(answer)
+            list(client.chat.completions.create(**asked))
         until(lambda: host.sandbox.cancelled == 1)
-        until(lambda: host.gateway.counts()["upstream_busy"] == 0)
+        until(lambda: host.count("upstream_busy") == 0)
 
 
 def test_C11_a_path_nobody_serves_is_not_found(shared: Host) -> None:
