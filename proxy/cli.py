@@ -133,6 +133,7 @@ async def _run(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     await gateway.start()
+    loop.add_signal_handler(signal.SIGHUP, gateway.reopen_logs)
     _quiet_collector()
     print(gateway.welcome(), file=sys.stderr, flush=True)
     await stop.wait()

@@ -30,6 +30,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         "_buffer",
         "_closing",
         "_fd",
+        "_half_closed",
         "_linger_left",
         "_paused",
         "_plan",
@@ -58,6 +59,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         self._paused = False
         self._plan: Plan | None = None  # of the last head
         self._closing = False
+        self._half_closed = False  # the client has sent its FIN and is served all the same
         self._linger_left = 0  # bytes still to be read and thrown away before closing; 0: not lingering
         self._stalled_at = 0  # size of the send buffer when the write stall was last looked at
         self._total_at = inf  # end of the running exchange's time
@@ -105,7 +107,8 @@ class ClientConnection(asyncio.Protocol, Timed):
         exchange = self.exchange
         if exchange is None or exchange.body_left or exchange.dispatch is None:
             return False
-        return exchange.dispatch.served.platform.half_close
+        self._half_closed = exchange.dispatch.served.platform.half_close
+        return self._half_closed
 
     def pause_writing(self) -> None:
         self.full = True
@@ -261,7 +264,7 @@ class ClientConnection(asyncio.Protocol, Timed):
     def exchange_done(self, *, keep_alive: bool, body_left: bool) -> None:
         """The answer went out whole."""
         self.exchange = None
-        if not keep_alive:
+        if not keep_alive or self._half_closed:
             self._close(linger=body_left)
             return
         if self._buffer:
@@ -302,7 +305,7 @@ class ClientConnection(asyncio.Protocol, Timed):
             )
         )
         if not keep_alive:
-            self._close(linger=body_left)
+            self._close(linger=True)
         elif self._buffer:
             self.server.loop.call_soon(self._continue)
         else:
@@ -326,7 +329,7 @@ class ClientConnection(asyncio.Protocol, Timed):
     def _refuse(self, refusal: Refusal, rest: bytes = b"") -> None:
         """A local answer to a head that never became an exchange; `rest` came behind it."""
         server = self.server
-        request_id = server.new_id()
+        request_id = refusal.request_id or server.new_id()
         server.note_refusal(refusal, request_id, self.peer)
         keep_alive = not (refusal.close or server.draining)
         self.write(

@@ -46,9 +46,12 @@ class Framing(IntEnum):
 
 
 class Exchange:
-    """See the module. Times are those of `perf_counter`; sizes count body bytes as framed on the wire."""
+    """See the module. Times are those of `perf_counter`."""
 
     __slots__ = (
+        "_answer_reader",
+        "_bytes_in",
+        "_bytes_out",
         "_discard",
         "_event_stream",
         "_framing",
@@ -58,8 +61,6 @@ class Exchange:
         "_payload",
         "_retried",
         "_upload",
-        "bytes_in",
-        "bytes_out",
         "client",
         "counted",
         "dispatch",
@@ -88,7 +89,7 @@ class Exchange:
         self.upstream: UpstreamConnection | None = None
         self.counted = False  # among those in flight
         self.reused = False  # the upstream connection had served before
-        self.bytes_in = self.bytes_out = 0
+        self._bytes_in = self._bytes_out = 0
         self.sent_at = self.head_at = self.overhead = 0.0
         self.head: ResponseHead | None = None  # of the answer, once it has gone out
         self.tap: Tap | None = None
@@ -99,6 +100,18 @@ class Exchange:
         self._keep_alive = plan.keep_alive
         self._payload: ChunkedReader | None = None
         self._last_chunk = 0.0
+        self._answer_reader: ChunkedReader | None = None  # the upstream connection's, where it follows chunks
+
+    @property
+    def bytes_in(self) -> int:
+        """Data bytes of the request body, without framing."""
+        upload = self._upload
+        return upload.received if upload is not None and upload.received is not None else self._bytes_in
+
+    @property
+    def bytes_out(self) -> int:
+        """Data bytes of the answer's body, without framing."""
+        return self._answer_reader.received if self._answer_reader is not None else self._bytes_out
 
     # -- the request
 
@@ -115,7 +128,7 @@ class Exchange:
             rest = b""
             if len(body) > length:
                 body, rest = body[:length], body[length:]
-            self.bytes_in = length
+            self._bytes_in = length
             if dispatch is None:
                 self.dispatch = self._peek(body)
             self._check_size(length)
@@ -154,7 +167,7 @@ class Exchange:
         if plan.expect_continue and not body:
             self.client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         framed, rest = upload.feed(body) if body else (b"", b"")
-        self.bytes_in = len(framed)
+        self._bytes_in = len(framed)
         if self.dispatch is None and not plan.needs_model:
             self.dispatch = plan.for_model(None)
         self._take(upload, framed)
@@ -167,7 +180,7 @@ class Exchange:
         upload = self._upload
         assert upload is not None
         framed, rest = upload.feed(data)
-        self.bytes_in += len(framed)
+        self._bytes_in += len(framed)
         self._take(upload, framed)
         if not upload.left:
             self.client.upload_ended()
@@ -281,6 +294,7 @@ class Exchange:
             self.client.pause_reading()
         self.phase = Phase.RECEIVE
         self.head = head
+        self._answer_reader = upstream.reader
         self._event_stream = head.event_stream
         self.tap = Tap(stream=self._event_stream)
         client = self.client
@@ -365,7 +379,7 @@ class Exchange:
 
     def _saw(self, data: bytes, now: float) -> None:
         """After a write: what the metrics want to know."""
-        self.bytes_out += len(data)
+        self._bytes_out += len(data)
         self.tap.feed(data)  # type: ignore[union-attr]  # set with the head
         if self._event_stream:
             metrics = self.dispatch.metrics  # type: ignore[union-attr]
@@ -391,7 +405,12 @@ class Exchange:
         if self.head is not None:
             self._cut(refusal, Outcome.TRUNCATED, chunked=upstream is not None and upstream.between_chunks)
         elif (
-            silent and self.reused and self.method in _IDEMPOTENT and not self._retried and not self.bytes_in and not self.body_left
+            silent
+            and self.reused
+            and self.method in _IDEMPOTENT
+            and not self._retried
+            and not self._bytes_in
+            and not self.body_left
         ):
             self._retried = True
             if self.dispatch is not None:
@@ -402,7 +421,7 @@ class Exchange:
 
     def _may_retry(self) -> bool:
         """Only what has no effect and no body, and only once (rule K06)."""
-        return self.method in _IDEMPOTENT and not (self._retried or self.bytes_in or self.body_left)
+        return self.method in _IDEMPOTENT and not (self._retried or self._bytes_in or self.body_left)
 
     def refuse(self, refusal: Refusal, outcome: Outcome | None = None) -> None:
         """End with a local answer; the upstream request, if any, is left unfinished."""

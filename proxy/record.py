@@ -32,6 +32,7 @@ class Recorder:
         dispatch, plan = exchange.dispatch, exchange.plan
         tap = exchange.tap
         tokens_in, tokens_out = tap.usage() if tap is not None else (0, 0)
+        bytes_in, bytes_out = exchange.bytes_in, exchange.bytes_out
         ttfb = exchange.head_at - exchange.started if exchange.head_at else 0.0
         if dispatch is not None:
             metrics = dispatch.metrics
@@ -41,10 +42,10 @@ class Recorder:
             metrics.overhead.observe(exchange.overhead)
             if ttfb:
                 metrics.first_byte.observe(ttfb)
-            if exchange.bytes_in:
-                metrics.request_bytes.inc(exchange.bytes_in)
-            if exchange.bytes_out:
-                metrics.response_bytes.inc(exchange.bytes_out)
+            if bytes_in:
+                metrics.request_bytes.inc(bytes_in)
+            if bytes_out:
+                metrics.response_bytes.inc(bytes_out)
             if tokens_in or tokens_out:
                 metrics.tokens(tokens_in, tokens_out)
         else:
@@ -64,8 +65,8 @@ class Recorder:
                 fixed,
                 status,
                 _OUTCOMES[outcome],
-                exchange.bytes_in,
-                exchange.bytes_out,
+                bytes_in,
+                bytes_out,
                 (duration * 1e3, ttfb * 1e3, waited * 1e3),
                 more,
             )

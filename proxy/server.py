@@ -23,10 +23,11 @@ from proxy.record import Recorder
 from proxy.resolver import CachingResolver, Resolver, SystemResolver
 from proxy.secrets import SecretError, SecretStore
 from proxy.settings import Settings, Timeouts
-from proxy.table import NO_ROUTE, Plan, Table
+from proxy.table import NO_ROUTE, Plan, Table, echoed_id
 from proxy.telemetry import logs
 from proxy.telemetry.access_log import AccessLog, AccessRecord
 from proxy.telemetry.admin import Admin
+from proxy.telemetry.lag import LoopLag
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.outcomes import ErrorType, Outcome
 from proxy.telemetry.redaction import shared as shared_redactor
@@ -82,7 +83,7 @@ class Gateway:
         self._id_prefix = random_source.token_hex(6).encode("ascii")
         self._ids = itertools.count(1)
         self._parse_log = logs.RateLimiter()
-        self._accepting = False
+        self._lag = LoopLag(self.metrics.loop_lag)
 
     # -- start
 
@@ -116,6 +117,7 @@ class Gateway:
             raise
         self.wheel.each_second(self._each_second)
         self.wheel.start()
+        self._lag.start()
         self._ready = True
         self.metrics.ready.set(1)
         self.metrics.reload_success.set(1)
@@ -255,7 +257,6 @@ class Gateway:
             else:
                 addresses.append((name[0], name[1]))
         self.addresses = tuple(addresses)
-        self._accepting = True
 
     def _server_context(self) -> ssl.SSLContext | None:
         settings = self.settings
@@ -327,6 +328,7 @@ class Gateway:
         try:
             plan = self.table.plan(parsed, peer)
         except Refusal as refusal:
+            refusal.request_id = echoed_id(parsed)
             refusal.head_only = parsed.method == "HEAD"
             refusal.close = refusal.close or parsed.length != 0 or not parsed.keep_alive
             raise
@@ -385,6 +387,10 @@ class Gateway:
                 error=refusal.error,
             )
         )
+
+    def reopen_logs(self) -> None:
+        """After a log rotation."""
+        self.access_log.reopen()
 
     def counts(self) -> dict[str, int]:
         """What is alive, for leak checks."""
@@ -445,6 +451,7 @@ class Gateway:
             await pool.close()
         await self._resolver.close()
         self.wheel.stop()
+        self._lag.stop()
         self.departures.stop()
         await asyncio.sleep(0)  # transports report their end in the next turn
         admin = getattr(self, "_admin", None)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 from pathlib import Path
 
@@ -32,6 +33,19 @@ def reset_on_close(transport: asyncio.BaseTransport) -> None:
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+
+
+def ended_cleanly(transport: asyncio.BaseTransport) -> bool:
+    """Whether the peer's end of data was meant: over TLS only a close_notify says so, a bare FIN may be an attacker's (I08)."""
+    session: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    if session is None:
+        return True
+    try:
+        return session.read(1) == b""
+    except ssl.SSLZeroReturnError:
+        return True
+    except ssl.SSLError:
+        return False
 
 
 def parse_listen(text: str) -> tuple[str, int] | Path:

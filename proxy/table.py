@@ -30,9 +30,15 @@ _MEMO_SIZE = 1024
 _MEMO_HEAD = 8 * 1024  # longer heads are planned anew each time
 _MODELS_PER_PLAN = 256
 _NATIVE_METHODS = tuple(sorted(METHODS))
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _PLAIN_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,15})(?=\r\n)")
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+
+
+def echoed_id(head: RequestHead) -> bytes | None:
+    """The client's own id of the request, if it is fit to be said again (rule E09)."""
+    ids = head.values(b"x-request-id")
+    return ids[0] if len(ids) == 1 and _REQUEST_ID.fullmatch(ids[0]) else None
 
 
 class Dispatch:
@@ -119,9 +125,7 @@ class Plan:
         self.expect_continue = head.expect_continue
         self.label = destination.label
         self.protocol = destination.protocol
-        ids = head.values(b"x-request-id")
-        text = ids[0].decode("latin-1") if len(ids) == 1 else ""
-        self.request_id = text.encode("ascii") if _REQUEST_ID.fullmatch(text) else None
+        self.request_id = echoed_id(head)
         types = head.values(b"content-type")
         self.content_type = types[0].decode("latin-1") if types else ""
         self.compressed = any(value.lower() != b"identity" for value in head.values(b"content-encoding"))

@@ -53,6 +53,11 @@ class Upload:
     def chunked(self) -> bool:
         return self._reader is not None
 
+    @property
+    def received(self) -> int | None:
+        """Data bytes of a chunked body so far; None where the framing has no bytes of its own."""
+        return self._reader.received if self._reader is not None else None
+
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Received bytes -> (bytes to forward, bytes of the next request). Raises Refusal."""
         reader = self._reader
@@ -94,13 +99,16 @@ class Upload:
         return True, finder.model
 
     def hold(self, framed: bytes) -> None:
-        """Keep bytes until they can be sent; bounded per exchange and per process. Raises Refusal (413, 503)."""
+        """Keep bytes until they can be sent. Raises Refusal (413, 503).
+
+        While the model is looked for, at most `buffered_body` bytes; while a connection is opened, the client is not read.
+        """
         if not framed:
             return
         self._held.append(framed)
         self.held_bytes += len(framed)
         self._account(len(framed))
-        if self.held_bytes > self._held_limit:
+        if self._finder is not None and self.held_bytes > self._held_limit:
             raise Refusal(
                 413,
                 ErrorType.HTTP_REQUEST_ERROR,

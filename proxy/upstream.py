@@ -13,6 +13,7 @@ from typing import Protocol, cast
 
 from proxy.dialing import Dialer
 from proxy.settings import Limits
+from proxy.sockets import ended_cleanly
 from proxy.telemetry.metrics import UpstreamMetrics
 from proxy.telemetry.outcomes import ErrorType, Phase
 from proxy.timers import Timed, Wheel
@@ -65,12 +66,12 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         "_keep",
         "_left",
         "_poll",
-        "_reader",
         "born",
         "consumer",
         "idle_since",
         "paused",
         "pool",
+        "reader",
         "request_sent",
         "reused",
         "state",
@@ -89,7 +90,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self.paused = False
         self._buffer = b""
         self._left = 0
-        self._reader: ChunkedReader | None = None
+        self.reader: ChunkedReader | None = None  # follows the framing of a chunked answer
         self._keep = True
         self._interims = 0
         self._eof = False
@@ -114,7 +115,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
             self.consumer.upstream_full(False)
 
     def eof_received(self) -> None:
-        self._eof = True  # over TLS only a close_notify comes here, a bare FIN does not (rule I08)
+        self._eof = self.transport is not None and ended_cleanly(self.transport)  # rule I08
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
@@ -187,6 +188,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self.consumer = consumer
         self.state = State.WAIT
         self.request_sent = False
+        self.reader = None
         self._interims = 0
         self._keep = True
 
@@ -284,7 +286,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self.state = State.BODY
         self._left = length
         if length == CHUNKED:
-            self._reader = reader = ChunkedReader(self.pool.limits.header_section)
+            self.reader = reader = ChunkedReader(self.pool.limits.header_section)
             try:
                 body = reader.feed(data) if data else b""
             except FramingError:
@@ -307,7 +309,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
             self.pool.wheel.arm(self, self.pool.wheel.now + self.pool.t_between_bytes)
 
     def _chunked(self, data: bytes) -> None:
-        reader = self._reader
+        reader = self.reader
         consumer = self.consumer
         assert reader is not None
         assert consumer is not None
@@ -330,7 +332,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
     @property
     def between_chunks(self) -> bool:
         """Whether what was handed on so far ends between two chunks, so that another chunk could follow."""
-        return self._reader is not None and self._reader.between
+        return self.reader is not None and self.reader.between
 
     def _fail(self, refusal: Refusal) -> None:
         consumer = self.consumer
@@ -341,7 +343,6 @@ class UpstreamConnection(asyncio.Protocol, Timed):
     def _release(self, surplus: bytes) -> None:
         """The answer was read whole: back to the pool if nothing speaks against it (rule K08)."""
         self.consumer = None
-        self._reader = None
         self.deadline = inf
         transport = self.transport
         if surplus:

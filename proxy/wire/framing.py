@@ -74,6 +74,11 @@ class ChunkedReader:
     def between(self) -> bool:
         return self._need == 0
 
+    @property
+    def received(self) -> int:
+        """Data bytes that have come so far."""
+        return self.total - max(self._need, 0)
+
     def feed(self, data: bytes) -> bytes:
         """Bytes as received -> bytes to forward. Raises FramingError."""
         if self._held:

@@ -209,7 +209,7 @@ def _from_match(head: bytes, shape: Shape, match: re.Match[bytes]) -> ResponseHe
         head.find(b"\r\n"),
         length,
         match[shape.type_group] if shape.type_group else None,
-        match[shape.request_id_group] if shape.request_id_group else None,
+        match[shape.request_id_group].rstrip(b" \t") if shape.request_id_group else None,
     )
 
 

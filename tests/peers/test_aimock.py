@@ -27,6 +27,8 @@ from tests.sdk.host import PLATFORMS, Host, command, running
 
 pytestmark = [pytest.mark.js, pytest.mark.peer]
 
+# aimock ends a function call with a reason that the platform does not have, and the platform's SDK says so.
+AIMOCKS_OWN_REASON = pytest.mark.filterwarnings("ignore:FUNCTION_CALL is not a valid FinishReason:UserWarning")
 IDS = itertools.count(1)
 ERRORS = {"limited": 429, "refused": 400, "broken": 500, "overloaded": 529}
 
@@ -162,32 +164,38 @@ def test_a_delay_before_the_answer_changes_nothing(aimock: Aimock, gateway: Host
 
 
 @PROTOCOLS
-@pytest.mark.parametrize("question", ["truncated", "interrupted"])
-def test_I05_I07_G10_a_stream_that_breaks_looks_broken(aimock: Aimock, gateway: Host, protocol: Protocol, question: str) -> None:
-    """The clock decides where an interruption falls, so the bytes are compared with those of the whole stream."""
+@pytest.mark.parametrize(("question", "unbroken"), [("truncated", "plain"), ("interrupted", "unhurried")])
+def test_I05_I07_G10_a_stream_that_breaks_looks_broken(
+    aimock: Aimock, gateway: Host, protocol: Protocol, question: str, unbroken: str
+) -> None:
+    """The clock decides where aimock breaks off, so what was carried is compared with the unbroken stream."""
     pair = ask_twice(aimock, gateway, protocol, question, streamed=True)
+    whole = ask_twice(aimock, gateway, protocol, unbroken, streamed=True).direct
     assert pair.direct is not None
     assert pair.through is not None
-    assert (pair.through.status, pair.through.complete, pair.direct.complete) == (200, False, False)
-    if question == "truncated":
-        assert pair.through.body.startswith(pair.direct.body)
-        said = pair.through.body.removeprefix(pair.direct.body)
-    else:
-        whole = ask_twice(aimock, gateway, protocol, "slow", streamed=True).direct
-        assert whole is not None
-        carried, _, said = pair.through.body.rpartition(b"\n\n")[0].rpartition(b"\n\n")
-        assert carried
-        said = said if b"error" in said else b""
+    assert whole is not None
+    assert (pair.direct.complete, pair.through.complete, whole.complete) == (False, False, True)
+    assert pair.through.status == 200
+    carried, said = carried_and_said(pair.through.body, whole.body)
+    assert carried
+    assert protocol.end in whole.body
     assert protocol.end not in pair.through.body
     assert_error_event(protocol, said)
 
 
+def carried_and_said(body: bytes, whole: bytes) -> tuple[bytes, bytes]:
+    """The events of `whole` that `body` begins with, and what stands after them."""
+    size = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(body, whole, strict=False)))
+    end = body.rfind(b"\n\n", 0, size) + 2
+    return body[:end], body[end:]
+
+
 def assert_error_event(protocol: Protocol, said: bytes) -> None:
-    """What the gateway says after the last byte of a broken stream (rule I07): an event in the words of the protocol, or nothing."""
+    """What the gateway says after the last byte of a broken stream (I07): an event in the protocol's words, or nothing."""
     if protocol is GENERATE:
         assert said == b""
         return
-    lines = said.strip(b"\n").split(b"\n")
+    lines = said.removesuffix(b"\n\n").split(b"\n")
     assert lines[:-1] == ([b"event: error"] if protocol is MESSAGES else [])
     error = json.loads(lines[-1].removeprefix(b"data: "))["error"]
     assert {"message", "type"} <= error.keys()
@@ -206,10 +214,12 @@ def test_D03_only_the_gateways_key_reaches_the_upstream(aimock: Aimock, gateway:
     assert (refused.status, let_in.status) == (401, 200)
 
 
+@AIMOCKS_OWN_REASON
 def test_the_sdks_get_plain_streamed_and_tool_answers_from_an_upstream_of_others(aimock: Aimock, gateway: Host) -> None:
     speak(gateway.url)
 
 
+@AIMOCKS_OWN_REASON
 def test_the_command_is_pointed_at_another_upstream(aimock: Aimock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = []
     for platform in PLATFORMS:
@@ -223,24 +233,24 @@ def speak(base: str) -> None:
     """Each SDK asks plain, streamed and with a tool; the texts are those of the fixtures."""
     text = "Grüße aus 東京 🙂, in words enough for several chunks."
     with make_openai(base + "/openai/v1") as one:
-        assert one.chat.completions.create(model=GPT, messages=say("plain")).choices[0].message.content == text
-        with one.chat.completions.stream(model=GPT, messages=say("plain")) as chat:
+        assert one.chat.completions.create(model=GPT, messages=say("spoken")).choices[0].message.content == text
+        with one.chat.completions.stream(model=GPT, messages=say("spoken")) as chat:
             assert chat.get_final_completion().choices[0].message.content == text
         called = one.chat.completions.create(model=GPT, messages=say("tool"), tools=[CHAT_TOOL]).choices[0].message
         assert called.tool_calls[0].function.name == "get_weather"
-        assert one.responses.create(model=GPT, input="plain").output_text == text
-        with one.responses.stream(model=GPT, input="plain") as response:
+        assert one.responses.create(model=GPT, input="spoken").output_text == text
+        with one.responses.stream(model=GPT, input="spoken") as response:
             assert response.get_final_response().output_text == text
     with make_anthropic(base + "/anthropic") as two:
         asked: Any = {"model": CLAUDE, "max_tokens": 500}
-        assert two.messages.create(messages=say("plain"), **asked).content[0].text == text
-        with two.messages.stream(messages=say("plain"), **asked) as messages:
+        assert two.messages.create(messages=say("spoken"), **asked).content[0].text == text
+        with two.messages.stream(messages=say("spoken"), **asked) as messages:
             assert messages.get_final_text() == text
         assert two.messages.create(messages=say("tool"), tools=[MESSAGES_TOOL], **asked).content[0].name == "get_weather"
     three = make_genai(base + "/gemini", api_version="v1beta")
     try:
-        assert three.models.generate_content(model=GEMINI, contents="plain").text == text
-        chunks = three.models.generate_content_stream(model=GEMINI, contents="plain")
+        assert three.models.generate_content(model=GEMINI, contents="spoken").text == text
+        chunks = three.models.generate_content_stream(model=GEMINI, contents="spoken")
         assert "".join(chunk.text or "" for chunk in chunks) == text
         config: Any = {"tools": [FUNCTION]}
         call = three.models.generate_content(model=GEMINI, contents="tool", config=config).function_calls[0]

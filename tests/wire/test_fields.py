@@ -30,7 +30,7 @@ def forwarded(
 
 
 HOP = (
-    b"Connection: x", b"Proxy-Connection: keep-alive", b"Keep-Alive: timeout=5", b"TE: trailers", b"Trailer: X-T", b"Upgrade: h2c",
+    b"Connection: close", b"Proxy-Connection: keep-alive", b"Keep-Alive: timeout=5", b"TE: trailers", b"Trailer: X-T", b"Upgrade: h2c",
     b"Proxy-Authorization: Basic eA==", b"Proxy-Authenticate: Basic", b"HTTP2-Settings: AAMA", b"Transfer-Encoding: chunked",
 )  # fmt: skip
 
@@ -40,9 +40,9 @@ def test_D01_D10_H04_a_field_of_this_hop_stays_behind(parser: HeadParser, line: 
     assert forwarded(parser, line, CODING, b"X: y") == [CODING, b"X: y"]
 
 
-@pytest.mark.parametrize("lines", [(b"Connection: x-a", b"X-A: 1"), (b"Connection: close, X-a ,b", b"x-A: 1", b"B: 2"), (b"Connection: b", b"X-A: 1", b"Connection: x-a")])
-def test_D01_nominated_fields_stay_behind(parser: HeadParser, lines: tuple[bytes, ...]) -> None:
-    assert forwarded(parser, *lines, CODING) == [line for line in lines if line.startswith(b"X-A") and b"Connection: x-a" not in lines and b"X-a" not in b"".join(lines)] + [CODING]
+@pytest.mark.parametrize("connection", [(b"Connection: x-a, b",), (b"connection: close, X-a ,B",), (b"Connection: b", b"Connection: keep-alive,X-A")])
+def test_D01_nominated_fields_stay_behind(parser: HeadParser, connection: tuple[bytes, ...]) -> None:
+    assert forwarded(parser, b"x-A: 1", *connection, b"B: 2", b"x-ab: 3", CODING) == [b"x-ab: 3", CODING]
 
 
 @pytest.mark.parametrize("name", [b"host", b"content-length", b"authorization", b"x-api-key", b"cookie", b"modelname"])
@@ -194,6 +194,6 @@ DROPPED = st.sampled_from([b"Connection", b"keep-alive", b"NEL", b"Alt-Svc"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.one_of(PASSING, DROPPED), st.sampled_from([b": keep-alive", b":x ", b": \t"])), max_size=8), st.integers(1, 5))
 def test_E02_exactly_the_lines_that_may_pass_pass(parser: HeadParser, fields: list[tuple[bytes, bytes]], times: int) -> None:
-    passing = {b"A", b"X-b", b"Link", b"ETag", b"Date", b"x_c"} - ({b"x"} & {b""})
+    passing = {b"A", b"X-b", b"Link", b"ETag", b"Date", b"x_c"}
     lines = [name + rest for name, rest in fields]
     assert relayed(parser, *lines, times=times) == [line for line, (name, _) in zip(lines, fields, strict=True) if name in passing]
