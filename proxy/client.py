@@ -169,10 +169,12 @@ class ClientConnection(asyncio.Protocol, Timed):
         self._begin(plan, length, data[end:])
 
     def _wait_for_head(self, data: bytes) -> None:
-        if data:
-            check_incomplete(data, self.server.limits)
-            if not self._buffer:
-                self.server.wheel.arm(self, self.server.wheel.now + self.server.timeouts.t_header)
+        if not data:
+            self._rest()
+            return
+        check_incomplete(data, self.server.limits)
+        if not self._buffer:
+            self.server.wheel.arm(self, self.server.wheel.now + self.server.timeouts.t_header)
         self._buffer = data
 
     def _begin(self, plan: Plan, length: int, body: bytes) -> None:

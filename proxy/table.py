@@ -405,7 +405,8 @@ def _shared_routes(platforms: Mapping[str, Platform], served: Mapping[str, Serve
     for name, platform in platforms.items():
         for route in platform.routes:
             key = (route.method, route.path)
-            protocols.setdefault(key, route.protocol)
+            if protocols.setdefault(key, route.protocol) is not route.protocol:
+                protocols[key] = Protocol.CHAT  # the path does not tell, and most clients of such paths speak chat
             owners.setdefault(key, []).extend((rule.name, _Owner(served[name], rule)) for rule in platform.models)
     return PathTable.build(
         (method, path, (f"{method} {path}", protocols[method, path], ModelTable.build(found)))

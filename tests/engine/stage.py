@@ -1,10 +1,10 @@
 """The stage of a dialogue: a real gateway whose client and upstream connections run over transports in memory.
 
-    async with stage() as scene:
-        client = scene.client()
-        client.says(...)
-        upstream = await scene.upstream()
-        upstream.heard() ...
+async with stage() as scene:
+    client = scene.client()
+    client.says(...)
+    upstream = await scene.upstream()
+    upstream.heard() ...
 """
 
 import asyncio
@@ -145,13 +145,19 @@ class Scene:
 
 @asynccontextmanager
 async def stage(
-    *, limits: Mapping[str, int] | None = None, timeouts: Mapping[str, float] | None = None, extra: str = "", **settings: Any
+    *,
+    limits: Mapping[str, int] | None = None,
+    timeouts: Mapping[str, float] | None = None,
+    extra: str = "",
+    rules_of: Mapping[str, str] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Scene]:
-    """A started gateway with two platforms, `test` and `other`; `extra` is appended to the rule of `test`."""
+    """A started gateway with two platforms, `test` and `other`; `extra` is appended to the rule of `test`, `rules_of` are further files by name."""
     with TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "test.yaml").write_text(RULE.format(name="test") + extra)
-        (directory / "other.yaml").write_text(OTHER)
+        for platform, text in {"other": OTHER, **(rules_of or {})}.items():
+            (directory / f"{platform}.yaml").write_text(text)
         chosen = Settings(
             listen=(f"unix:{directory}/socket",),
             admin=None,

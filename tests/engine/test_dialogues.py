@@ -142,7 +142,10 @@ async def test_B06_B08_B09_a_chunked_body_goes_up_chunked_without_extensions_and
         assert not [name for name, _ in request.headers if name == b"content-length"]
 
 
-@pytest.mark.parametrize(("method", "line"), [(b"GET", b""), (b"DELETE", b""), (b"HEAD", b""), (b"POST", b"Content-Length: 0\r\n"), (b"PUT", b"Content-Length: 0\r\n")])
+@pytest.mark.parametrize(
+    ("method", "line"),
+    [(b"GET", b""), (b"DELETE", b""), (b"HEAD", b""), (b"POST", b"Content-Length: 0\r\n"), (b"PUT", b"Content-Length: 0\r\n")],
+)
 @async_test(loops=False)
 async def test_B10_a_request_without_a_body_says_its_length_only_where_a_body_is_usual(method: bytes, line: bytes) -> None:
     async with stage() as scene:
@@ -197,7 +200,8 @@ async def test_H01_interim_answers_are_consumed_and_103_goes_on_where_the_rule_s
         (b"HEAD", b"HTTP/1.1 200 OK\r\n" + DATE + b"\r\n", None),
         (b"GET", b"HTTP/1.1 304 Not Modified\r\n" + DATE + b"Content-Length: 42\r\nETag: x\r\n\r\n", None),
         (b"DELETE", b"HTTP/1.1 204 No Content\r\n" + DATE + b"\r\n", None),
-        (b"DELETE", b"HTTP/1.1 204 No Content\r\n" + DATE + b"Content-Length: 0\r\n\r\n", b"HTTP/1.1 204 No Content\r\n" + DATE + b"\r\n"),
+        (b"DELETE", b"HTTP/1.1 204 No Content\r\n" + DATE + b"Content-Length: 0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n" + DATE + b"\r\n"),
         (b"GET", b"HTTP/1.1 205 Reset\r\n" + DATE + b"\r\n", b"HTTP/1.1 205 Reset\r\n" + DATE + b"Content-Length: 0\r\n\r\n"),
     ],
 )  # fmt: skip
@@ -227,7 +231,15 @@ async def test_an_answer_that_ends_with_its_connection_becomes_chunked() -> None
         upstream.says(b"HTTP/1.1 200 OK\r\n" + DATE + b"\r\nfirst", b"second")
         upstream.leaves()
         await turns()
-        assert client.heard() == b"HTTP/1.1 200 OK\r\n" + DATE + b"Transfer-Encoding: chunked\r\n\r\n" + chunk(b"first") + chunk(b"second") + b"0\r\n\r\n"
+        assert (
+            client.heard()
+            == b"HTTP/1.1 200 OK\r\n"
+            + DATE
+            + b"Transfer-Encoding: chunked\r\n\r\n"
+            + chunk(b"first")
+            + chunk(b"second")
+            + b"0\r\n\r\n"
+        )
         assert not client.closed
         assert scene.calm
 
@@ -238,7 +250,11 @@ async def test_E07_a_stream_with_a_length_becomes_chunked() -> None:
         client = scene.client()
         client.says(get())
         upstream = await scene.upstream()
-        upstream.says(b"HTTP/1.1 200 OK\r\n" + DATE + b"Content-Type: text/event-stream\r\nContent-Length: 18\r\n\r\n", b"data: 1\n\n", b"data: 2\n\n")
+        upstream.says(
+            b"HTTP/1.1 200 OK\r\n" + DATE + b"Content-Type: text/event-stream\r\nContent-Length: 18\r\n\r\n",
+            b"data: 1\n\n",
+            b"data: 2\n\n",
+        )
         heard = client.heard()
         assert b"Content-Length" not in heard
         assert heard.endswith(b"\r\n\r\n" + chunk(b"data: 1\n\n") + chunk(b"data: 2\n\n") + b"0\r\n\r\n")

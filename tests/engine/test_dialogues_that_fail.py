@@ -38,9 +38,12 @@ async def asked(scene: Scene, request: bytes | None = None) -> tuple[MemoryTrans
 
 
 BAD_ANSWERS = (
-    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: a\x00b\r\n\r\n",
-    b"HTTP/1.1 999 X\r\n\r\n", b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", b"HTTP/2 200\r\n\r\n", b"hello", b"HTTP/1.1 200 OK\nA: b\n\n", b"\x15\x03\x01",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nX: a\x00b\r\n\r\n",
+    b"HTTP/1.1 999 X\r\n\r\n", b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", b"HTTP/2 200\r\n\r\n", b"hello",
+    b"HTTP/1.1 200 OK\nA: b\n\n", b"\x15\x03\x01",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"HTTP/1.1 103 Early\r\n\r\n" * 17,
     b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 70_000,
 )  # fmt: skip
@@ -49,7 +52,9 @@ BAD_ANSWERS = (
 @pytest.mark.parametrize("said", BAD_ANSWERS)
 @pytest.mark.parametrize("piecewise", [False, True])
 @async_test(loops=False)
-async def test_B12_B15_H01_an_answer_that_is_none_is_a_502_and_its_connection_is_not_used_again(said: bytes, piecewise: bool) -> None:
+async def test_B12_B15_H01_an_answer_that_is_none_is_a_502_and_its_connection_is_not_used_again(
+    said: bytes, piecewise: bool
+) -> None:
     async with stage() as scene:
         client, upstream = await asked(scene)
         upstream.says(*([said[at : at + 100] for at in range(0, len(said), 100)] if piecewise else [said]))
@@ -82,7 +87,14 @@ async def test_I02_an_upstream_that_goes_before_its_head_is_whole_is_a_502(cut: 
 
 
 @pytest.mark.parametrize("how", ["leaves", "resets"])
-@pytest.mark.parametrize("said", [answer(b"hello")[:-2], b"HTTP/1.1 200 OK\r\n" + DATE + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel", b"HTTP/1.1 200 OK\r\n" + DATE + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer(b"hello")[:-2],
+        b"HTTP/1.1 200 OK\r\n" + DATE + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel",
+        b"HTTP/1.1 200 OK\r\n" + DATE + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
+    ],
+)
 @async_test(loops=False)
 async def test_I04_I05_a_body_that_breaks_off_is_never_made_whole(said: bytes, how: str) -> None:
     async with stage() as scene:
@@ -134,7 +146,9 @@ STREAMS = (
 
 @pytest.mark.parametrize(("said", "told"), STREAMS)
 @async_test(loops=False)
-async def test_I07_a_stream_that_breaks_between_two_events_ends_with_an_error_event_and_no_last_chunk(said: tuple[bytes, ...], told: bool) -> None:
+async def test_I07_a_stream_that_breaks_between_two_events_ends_with_an_error_event_and_no_last_chunk(
+    said: tuple[bytes, ...], told: bool
+) -> None:
     async with stage() as scene:
         client, upstream = await asked(scene, post(b"{}"))
         upstream.says(*said)
@@ -305,7 +319,11 @@ async def test_L01_L05_when_the_client_goes_everything_of_it_goes(phase: str, ho
 
 @async_test(loops=False)
 async def test_B11_an_upload_that_breaks_off_is_never_finished_for_the_upstream() -> None:
-    for start, more in ((b"Content-Length: 10\r\n\r\n01234", b""), (b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"0\r\n"), (b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"zz\r\n")):
+    for start, more in (
+        (b"Content-Length: 10\r\n\r\n01234", b""),
+        (b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"0\r\n"),
+        (b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"zz\r\n"),
+    ):
         async with stage() as scene:
             client = scene.client()
             client.says(b"POST /test/v1/files HTTP/1.1\r\nHost: h\r\n" + start)

@@ -72,7 +72,9 @@ def waiting(wheel: Wheel) -> int:
 
 
 @given(st.floats(0, 1000), st.floats(0.0, 30.0), st.floats(0, 0.5))
-def test_a_deadline_is_never_early_and_late_by_less_than_two_ticks_and_the_loops_own_delay(start: float, delay: float, late: float) -> None:
+def test_a_deadline_is_never_early_and_late_by_less_than_two_ticks_and_the_loops_own_delay(
+    start: float, delay: float, late: float
+) -> None:
     """One tick is the width of a bucket, the other the distance of the moment at which the wheel looks."""
     clock = Clock(start)
     clock.late = late

@@ -12,7 +12,14 @@ from proxy.wire.refusal import Refusal, bad_request, bad_response
 from translators.model import Protocol
 
 STATUSES = (400, 401, 403, 404, 405, 408, 413, 414, 415, 417, 422, 429, 431, 500, 501, 502, 503, 504, 505, 508)
-CHAT_TYPES = {"authentication_error", "permission_error", "not_found_error", "rate_limit_error", "server_error", "invalid_request_error"}
+CHAT_TYPES = {
+    "authentication_error",
+    "permission_error",
+    "not_found_error",
+    "rate_limit_error",
+    "server_error",
+    "invalid_request_error",
+}
 MESSAGES_TYPES = {
     "invalid_request_error", "authentication_error", "permission_error", "not_found_error", "request_too_large", "rate_limit_error",
     "api_error", "overloaded_error", "timeout_error",
@@ -20,7 +27,9 @@ MESSAGES_TYPES = {
 
 
 def refusal(status: int, *, close: bool = False) -> Refusal:
-    return Refusal(status, ErrorType.HTTP_REQUEST_ERROR, "some_code", "What went wrong.", fields=(("Retry-After", "1"),), close=close)
+    return Refusal(
+        status, ErrorType.HTTP_REQUEST_ERROR, "some_code", "What went wrong.", fields=(("Retry-After", "1"),), close=close
+    )
 
 
 def read(raw: bytes, method: str = "GET") -> tuple[h11.Response, bytes]:
@@ -69,8 +78,10 @@ def test_I01_E10_every_local_answer_is_whole_and_says_what_kind_of_error_it_is(s
 @pytest.mark.parametrize(
     ("protocol", "status", "kind"),
     [
-        (Protocol.CHAT, 401, "authentication_error"), (Protocol.CHAT, 429, "rate_limit_error"), (Protocol.CHAT, 502, "server_error"),
-        (Protocol.CHAT, 413, "invalid_request_error"), (Protocol.MESSAGES, 413, "request_too_large"), (Protocol.MESSAGES, 503, "overloaded_error"),
+        (Protocol.CHAT, 401, "authentication_error"), (Protocol.CHAT, 429, "rate_limit_error"), (Protocol.CHAT, 502,
+        "server_error"),
+        (Protocol.CHAT, 413, "invalid_request_error"), (Protocol.MESSAGES, 413, "request_too_large"), (Protocol.MESSAGES, 503,
+        "overloaded_error"),
         (Protocol.MESSAGES, 502, "api_error"), (Protocol.MESSAGES, 400, "invalid_request_error"),
     ],
 )  # fmt: skip
@@ -78,7 +89,10 @@ def test_I01_the_type_of_an_error_is_the_one_the_client_knows_for_this_status(pr
     assert json.loads(error_body(refusal(status), protocol))["error"]["type"] == kind
 
 
-@pytest.mark.parametrize(("status", "state"), [(400, "INVALID_ARGUMENT"), (401, "UNAUTHENTICATED"), (429, "RESOURCE_EXHAUSTED"), (504, "DEADLINE_EXCEEDED")])
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [(400, "INVALID_ARGUMENT"), (401, "UNAUTHENTICATED"), (429, "RESOURCE_EXHAUSTED"), (504, "DEADLINE_EXCEEDED")],
+)
 def test_I01_generate_errors_carry_the_canonical_status_name(status: int, state: str) -> None:
     assert json.loads(error_body(refusal(status), Protocol.GENERATE))["error"]["status"] == state
 
@@ -111,7 +125,10 @@ def test_E03_a_204_has_neither_body_nor_length() -> None:
     assert b"\r\nAllow: GET\r\n" in raw
 
 
-@pytest.mark.parametrize(("protocol", "start"), [(Protocol.CHAT, b"data: {"), (Protocol.MESSAGES, b"event: error\ndata: {"), (Protocol.RESPONSES, b"event: error\ndata: {")])
+@pytest.mark.parametrize(
+    ("protocol", "start"),
+    [(Protocol.CHAT, b"data: {"), (Protocol.MESSAGES, b"event: error\ndata: {"), (Protocol.RESPONSES, b"event: error\ndata: {")],
+)
 def test_I07_G08_the_error_event_is_one_event_of_the_protocol(protocol: Protocol, start: bytes) -> None:
     event = error_event(refusal(502), protocol)
     assert event is not None

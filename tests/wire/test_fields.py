@@ -30,7 +30,8 @@ def forwarded(
 
 
 HOP = (
-    b"Connection: close", b"Proxy-Connection: keep-alive", b"Keep-Alive: timeout=5", b"TE: trailers", b"Trailer: X-T", b"Upgrade: h2c",
+    b"Connection: close", b"Proxy-Connection: keep-alive", b"Keep-Alive: timeout=5", b"TE: trailers", b"Trailer: X-T",
+    b"Upgrade: h2c",
     b"Proxy-Authorization: Basic eA==", b"Proxy-Authenticate: Basic", b"HTTP2-Settings: AAMA", b"Transfer-Encoding: chunked",
 )  # fmt: skip
 
@@ -40,7 +41,9 @@ def test_D01_D10_H04_a_field_of_this_hop_stays_behind(parser: HeadParser, line: 
     assert forwarded(parser, line, CODING, b"X: y") == [CODING, b"X: y"]
 
 
-@pytest.mark.parametrize("connection", [(b"Connection: x-a, b",), (b"connection: close, X-a ,B",), (b"Connection: b", b"Connection: keep-alive,X-A")])
+@pytest.mark.parametrize(
+    "connection", [(b"Connection: x-a, b",), (b"connection: close, X-a ,B",), (b"Connection: b", b"Connection: keep-alive,X-A")]
+)
 def test_D01_nominated_fields_stay_behind(parser: HeadParser, connection: tuple[bytes, ...]) -> None:
     assert forwarded(parser, b"x-A: 1", *connection, b"B: 2", b"x-ab: 3", CODING) == [b"x-ab: 3", CODING]
 
@@ -53,7 +56,8 @@ def test_D02_nomination_does_not_reach_what_is_not_the_clients_to_remove(parser:
 
 
 CREDENTIAL_LINES = (
-    b"Authorization: Bearer k", b"authorization: Basic k", b"Cookie: a=b", b"x-api-key: k", b"X-API-KEY: k", b"api-key: k", b"x-goog-api-key: k",
+    b"Authorization: Bearer k", b"authorization: Basic k", b"Cookie: a=b", b"x-api-key: k", b"X-API-KEY: k", b"api-key: k",
+    b"x-goog-api-key: k",
     b"x_api_key: k", b"API_KEY: k", b"X-Goog_Api-Key: k", b"Proxy-Authorization: k",
 )  # fmt: skip
 
@@ -75,7 +79,8 @@ def test_N02_a_credential_the_rule_passes_goes_on_as_it_is_and_no_other(parser: 
 
 @pytest.mark.parametrize(
     "name",
-    [b"Forwarded", b"X-Forwarded-For", b"x-forwarded-host", b"X-Real-IP", b"True-Client-IP", b"CF-Connecting-IP", b"X-Client-IP", b"X-Original-URL", b"X-Rewrite-URL",
+    [b"Forwarded", b"X-Forwarded-For", b"x-forwarded-host", b"X-Real-IP", b"True-Client-IP", b"CF-Connecting-IP", b"X-Client-IP",
+    b"X-Original-URL", b"X-Rewrite-URL",
      b"x_forwarded_for", b"X_Real_IP", b"x-original_host"],
 )  # fmt: skip
 def test_D04_D10_who_the_client_is_stays_behind(parser: HeadParser, name: bytes) -> None:
@@ -112,7 +117,15 @@ def test_D08_repeated_fields_stay_apart_and_in_order(parser: HeadParser) -> None
 
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"])
 def test_B08_framing_and_host_of_the_client_never_go_on(parser: HeadParser, version: bytes) -> None:
-    assert forwarded(parser, b"Content-Length: 5", b"content_length: 6", b"Transfer_Encoding: x", b"Expect: 100-continue", CODING, version=version) == [CODING]
+    assert forwarded(
+        parser,
+        b"Content-Length: 5",
+        b"content_length: 6",
+        b"Transfer_Encoding: x",
+        b"Expect: 100-continue",
+        CODING,
+        version=version,
+    ) == [CODING]
 
 
 def test_D09_bytes_of_a_value_go_on_as_they_came(parser: HeadParser) -> None:
@@ -121,8 +134,10 @@ def test_D09_bytes_of_a_value_go_on_as_they_came(parser: HeadParser) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"traceparent: 00-1-2-01", b"tracestate: a=b", b"Idempotency-Key: k", b"OpenAI-Organization: o", b"anthropic-version: 2023-06-01", b"x-stainless-lang: python",
-     b"Range: bytes=0-", b"If-Match: x", b"Cache-Control: no-cache", b"X_Under: score", b"Accept: a;q=0.1", b"User-Agent: u", b"Content-Encoding: gzip"],
+    [b"traceparent: 00-1-2-01", b"tracestate: a=b", b"Idempotency-Key: k", b"OpenAI-Organization: o",
+    b"anthropic-version: 2023-06-01", b"x-stainless-lang: python",
+     b"Range: bytes=0-", b"If-Match: x", b"Cache-Control: no-cache", b"X_Under: score", b"Accept: a;q=0.1", b"User-Agent: u",
+     b"Content-Encoding: gzip"],
 )  # fmt: skip
 def test_D10_D11_D13_other_fields_pass(parser: HeadParser, line: bytes) -> None:
     assert forwarded(parser, line, CODING) == [line, CODING]
@@ -131,7 +146,9 @@ def test_D10_D11_D13_other_fields_pass(parser: HeadParser, line: bytes) -> None:
 # -- responses
 
 
-def relayed(parser: HeadParser, *lines: bytes, set_cookie: bool = False, drop: frozenset[bytes] = frozenset(), times: int = 1) -> list[bytes]:
+def relayed(
+    parser: HeadParser, *lines: bytes, set_cookie: bool = False, drop: frozenset[bytes] = frozenset(), times: int = 1
+) -> list[bytes]:
     """The upstream's lines that reach the client; `times` > 2 takes the way of a head met often."""
     raw = b"HTTP/1.1 200 OK\r\n" + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
     reader = ResponseReader(parser)
@@ -142,7 +159,8 @@ def relayed(parser: HeadParser, *lines: bytes, set_cookie: bool = False, drop: f
 
 MET = pytest.mark.parametrize("times", [1, 5], ids=["first", "met often"])
 GONE = (
-    b"Connection: close", b"Keep-Alive: timeout=5", b"Proxy-Connection: x", b"Proxy-Authenticate: Basic", b"Trailer: X", b"Upgrade: h2c", b"TE: x",
+    b"Connection: close", b"Keep-Alive: timeout=5", b"Proxy-Connection: x", b"Proxy-Authenticate: Basic", b"Trailer: X",
+    b"Upgrade: h2c", b"TE: x",
     b'Alt-Svc: h3=":443"', b"Strict-Transport-Security: max-age=1", b"Public-Key-Pins: x", b"NEL: {}", b"Report-To: {}",
 )  # fmt: skip
 
@@ -150,7 +168,11 @@ GONE = (
 @MET
 @pytest.mark.parametrize("line", GONE)
 def test_E01_E08_fields_of_the_upstreams_hop_and_origin_stay_behind(parser: HeadParser, line: bytes, times: int) -> None:
-    assert relayed(parser, b"A: 1", line, b"Content-Length: 0", line.lower(), b"B: 2", times=times) == [b"A: 1", b"Content-Length: 0", b"B: 2"]
+    assert relayed(parser, b"A: 1", line, b"Content-Length: 0", line.lower(), b"B: 2", times=times) == [
+        b"A: 1",
+        b"Content-Length: 0",
+        b"B: 2",
+    ]
 
 
 @MET
@@ -181,7 +203,8 @@ def test_the_framing_fields_can_be_left_out(parser: HeadParser, times: int) -> N
 
 @pytest.mark.parametrize(
     ("code", "method", "expected"),
-    [(200, "GET", False), (200, "HEAD", True), (404, "HEAD", True), (204, "POST", True), (205, "GET", True), (304, "GET", True), (206, "GET", False), (500, "POST", False)],
+    [(200, "GET", False), (200, "HEAD", True), (404, "HEAD", True), (204, "POST", True), (205, "GET", True), (304, "GET", True),
+    (206, "GET", False), (500, "POST", False)],
 )  # fmt: skip
 def test_E03_which_answers_have_no_body(code: int, method: str, expected: bool) -> None:
     assert bodyless(code, method) is expected
@@ -192,7 +215,10 @@ DROPPED = st.sampled_from([b"Connection", b"keep-alive", b"NEL", b"Alt-Svc"])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.one_of(PASSING, DROPPED), st.sampled_from([b": keep-alive", b":x ", b": \t"])), max_size=8), st.integers(1, 5))
+@given(
+    st.lists(st.tuples(st.one_of(PASSING, DROPPED), st.sampled_from([b": keep-alive", b":x ", b": \t"])), max_size=8),
+    st.integers(1, 5),
+)
 def test_E02_exactly_the_lines_that_may_pass_pass(parser: HeadParser, fields: list[tuple[bytes, bytes]], times: int) -> None:
     passing = {b"A", b"X-b", b"Link", b"ETag", b"Date", b"x_c"}
     lines = [name + rest for name, rest in fields]

@@ -166,7 +166,8 @@ def test_total_counts_what_chunks_announce_before_their_data_comes() -> None:
 
 
 BAD_SIZES = (
-    b"0x5", b"+5", b"-5", b" 5", b"5 ", b"5\t", b"", b";a", b"g", b"5 ;a", b"5\r", b"5_0", b"\xb2", b"1" * 17, b"f" * 16, b"8" + b"0" * 15,
+    b"0x5", b"+5", b"-5", b" 5", b"5 ", b"5\t", b"", b";a", b"g", b"5 ;a", b"5\r", b"5_0", b"\xb2", b"1" * 17, b"f" * 16,
+    b"8" + b"0" * 15,
     b"5;a\x00", b"5;a\x7f", b"5;a\x0b", b"5;a\rb", b"5;a\nb",
 )  # fmt: skip
 

@@ -63,7 +63,8 @@ def test_A02_a_bare_CR_or_LF_ends_no_line(parser: HeadParser, raw: bytes) -> Non
 
 @pytest.mark.parametrize(
     "line",
-    [b" X: y", b"\tX: y", b"X : y", b"X\t: y", b": y", b"X Y: z", b"X(: y", b"X\xe9: y", b"no colon", b"X: y\r\n folded", b"X\x00: y", b"\x7f: y"],
+    [b" X: y", b"\tX: y", b"X : y", b"X\t: y", b": y", b"X Y: z", b"X(: y", b"X\xe9: y", b"no colon", b"X: y\r\n folded",
+    b"X\x00: y", b"\x7f: y"],
 )  # fmt: skip
 @pytest.mark.parametrize("first", [True, False])
 def test_A03_a_line_that_is_no_field_line_is_refused(parser: HeadParser, line: bytes, first: bool) -> None:
@@ -84,8 +85,10 @@ def test_A04_a_tab_inside_a_value_is_a_blank_and_stays(parser: HeadParser) -> No
 @pytest.mark.parametrize(
     ("version", "status"),
     [
-        (b"HTTP/2.0", 505), (b"HTTP/2", 505), (b"HTTP/1.2", 505), (b"HTTP/0.9", 505), (b"HTTP/11.1", 505), (b"http/1.1", 505), (b"HTTP/9.9", 505),
-        (b"HTTP/1.1x", 400), (b"HTTPS/1.1", 400), (b"HTTP/", 400), (b"HTTP 1.1", 400), (b"", 400), (b"HTTP/1.", 400), (b"ICY/1.1", 400),
+        (b"HTTP/2.0", 505), (b"HTTP/2", 505), (b"HTTP/1.2", 505), (b"HTTP/0.9", 505), (b"HTTP/11.1", 505), (b"http/1.1", 505),
+        (b"HTTP/9.9", 505),
+        (b"HTTP/1.1x", 400), (b"HTTPS/1.1", 400), (b"HTTP/", 400), (b"HTTP 1.1", 400), (b"", 400), (b"HTTP/1.", 400), (b"ICY/1.1",
+        400),
     ],
 )  # fmt: skip
 def test_A05_only_two_versions_go_further(parser: HeadParser, version: bytes, status: int) -> None:
@@ -104,8 +107,10 @@ def test_A05_http_1_0_is_read_and_closes(parser: HeadParser) -> None:
 @pytest.mark.parametrize(
     "lines",
     [
-        (), (b"Host: h", b"Host: h"), (b"Host: h", b"host: other"), (b"Host:",), (b"Host: a b",), (b"Host: u@h",), (b"Host: h/p",), (b"Host: h?q",),
-        (b"Host: a,b",), (b"Host: h:port",), (b"Host: h:65536",), (b"Host: h:123456",), (b"Host: h:-1",), (b"Host: :80",), (b"Host: [::1",),
+        (), (b"Host: h", b"Host: h"), (b"Host: h", b"host: other"), (b"Host:",), (b"Host: a b",), (b"Host: u@h",), (b"Host: h/p",
+        ), (b"Host: h?q",),
+        (b"Host: a,b",), (b"Host: h:port",), (b"Host: h:65536",), (b"Host: h:123456",), (b"Host: h:-1",), (b"Host: :80",),
+        (b"Host: [::1",),
         (b"Host: \xe9",), (b"Host: h#f",), (b"Host: h\\x",), (b"Host: [g::1]",), (b"Host: h:80:80",),
     ],
 )  # fmt: skip
@@ -113,7 +118,9 @@ def test_A06_host_is_exactly_one_host_with_or_without_port(parser: HeadParser, l
     refused(parser, head(*lines, host=None))
 
 
-@pytest.mark.parametrize("host", [b"h", b"h:80", b"h:", b"127.0.0.1:1", b"[::1]", b"[::1]:8080", b"a_b.example", b"h%20x:65535", b"xn--bcher-kva.de"])
+@pytest.mark.parametrize(
+    "host", [b"h", b"h:80", b"h:", b"127.0.0.1:1", b"[::1]", b"[::1]:8080", b"a_b.example", b"h%20x:65535", b"xn--bcher-kva.de"]
+)
 def test_A06_a_valid_host_is_taken(parser: HeadParser, host: bytes) -> None:
     assert read(parser, head(host=b"Host: " + host)).host == host
 
@@ -124,7 +131,10 @@ def test_A06_http_1_0_may_have_no_host_but_not_a_bad_one(parser: HeadParser) -> 
     refused(parser, head(b"Host: b", start=b"GET / HTTP/1.0", host=b"Host: a"))
 
 
-@pytest.mark.parametrize("start", [b"GET  / HTTP/1.1", b"GET /  HTTP/1.1", b" GET / HTTP/1.1", b"GET / HTTP/1.1 ", b"GET\t/ HTTP/1.1", b"GET / a HTTP/1.1"])
+@pytest.mark.parametrize(
+    "start",
+    [b"GET  / HTTP/1.1", b"GET /  HTTP/1.1", b" GET / HTTP/1.1", b"GET / HTTP/1.1 ", b"GET\t/ HTTP/1.1", b"GET / a HTTP/1.1"],
+)
 def test_A07_the_request_line_has_exactly_two_single_spaces(parser: HeadParser, start: bytes) -> None:
     refused(parser, head(start=start))
 
@@ -141,14 +151,16 @@ def test_A09_connect_and_trace_are_refused_with_the_methods_that_are_served(pars
 
 @pytest.mark.parametrize(
     "lines",
-    [(b"Content-Length: 5", b"Transfer-Encoding: chunked"), (b"Transfer-Encoding: chunked", b"Content-Length: 5"), (b"transfer-encoding: chunked", b"content-length: 0")],
+    [(b"Content-Length: 5", b"Transfer-Encoding: chunked"), (b"Transfer-Encoding: chunked", b"Content-Length: 5"),
+    (b"transfer-encoding: chunked", b"content-length: 0")],
 )  # fmt: skip
 def test_B01_length_and_coding_together_are_refused(parser: HeadParser, lines: tuple[bytes, ...]) -> None:
     refused(parser, head(*lines))
 
 
 LENGTHS = (
-    b"+1", b"-1", b"0x1", b"1_0", b"1 0", b"", b"1,1", b"1;1", b"99999999999999999999", b"9223372036854775808", "\u0663".encode(), b"1.0", b"1e1",
+    b"+1", b"-1", b"0x1", b"1_0", b"1 0", b"", b"1,1", b"1;1", b"99999999999999999999", b"9223372036854775808", "\u0663".encode(),
+    b"1.0", b"1e1",
     b"\xb2", b"\"5\"",
 )  # fmt: skip
 
@@ -169,7 +181,8 @@ def test_B02_the_greatest_length_is_read(parser: HeadParser) -> None:
 
 
 CODINGS = (
-    b"gzip, chunked", b"identity", b"xchunked", b"chunked, identity", b'"chunked"', b",chunked", b"chunked,", b"chunked, chunked", b"\x0bchunked",
+    b"gzip, chunked", b"identity", b"xchunked", b"chunked, identity", b'"chunked"', b",chunked", b"chunked,", b"chunked, chunked",
+    b"\x0bchunked",
     b"\xa0chunked", b"chunked;q=1", b"", b"gzip", b"chunked\x0b", b"chunke",
 )  # fmt: skip
 
@@ -206,7 +219,10 @@ def test_H02_the_one_expectation_is_read(parser: HeadParser, value: bytes) -> No
     assert not read(parser, head(b"Expect: " + value, start=b"POST / HTTP/1.0")).expect_continue
 
 
-@pytest.mark.parametrize("lines", [(b"Expect: 200-ok",), (b"Expect:",), (b"Expect: 100-continue", b"Expect: 100-continue"), (b"Expect: 100-continue, x",)])
+@pytest.mark.parametrize(
+    "lines",
+    [(b"Expect: 200-ok",), (b"Expect:",), (b"Expect: 100-continue", b"Expect: 100-continue"), (b"Expect: 100-continue, x",)],
+)
 def test_H03_any_other_expectation_is_refused(parser: HeadParser, lines: tuple[bytes, ...]) -> None:
     refused(parser, head(*lines), 417)
 
@@ -276,7 +292,8 @@ def test_no_beginning_of_a_good_head_is_refused() -> None:
 @pytest.mark.parametrize(
     ("data", "status"),
     [
-        (b"GET / HTTP/1.1\n", 400), (b"GET / HTTP/1.1\r\nHost: h\n", 400), (b"\x16\x03\x01\x02\x00", 400), (b" GET", 400), (b"\nGET", 400),
+        (b"GET / HTTP/1.1\n", 400), (b"GET / HTTP/1.1\r\nHost: h\n", 400), (b"\x16\x03\x01\x02\x00", 400), (b" GET", 400),
+        (b"\nGET", 400),
         (b"\r\rGET", 400), (b"GET /" + b"a" * 9000, 414), (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n", 414),
         (b"GET / HTTP/1.1\r\nX: " + b"a" * (80 * 1024), 431),
     ],

@@ -51,8 +51,11 @@ def top_level_names(document: str) -> list[str]:
 
 # -- generated documents: written with escapes in keys and values, blanks between, the model anywhere or nowhere
 
-KEYS = st.one_of(st.sampled_from(["model", "models", "Model", "mode", "", "m\"odel", "\\model", "stream"]), st.text(max_size=6))
-TEXTS = st.one_of(st.text(max_size=12), st.sampled_from(['"', "\\", '\\"', '"model"', '{"model":"x"}', "a\\", "\\\\\"", "模型", "\x00\x1f", "\U0001f600"]))
+KEYS = st.one_of(st.sampled_from(["model", "models", "Model", "mode", "", 'm"odel', "\\model", "stream"]), st.text(max_size=6))
+TEXTS = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(['"', "\\", '\\"', '"model"', '{"model":"x"}', "a\\", '\\\\"', "模型", "\x00\x1f", "\U0001f600"]),
+)
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), TEXTS)
 
 
@@ -184,7 +187,8 @@ def test_a_model_that_is_no_text_names_nothing(value: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    ['{"model":"a","model":"a"}', '{"model":1,"x":{},"model":"b"}', '{"model":{},"model":[]}', '{"model":"a","\\u006dodel":"b"}', '{"m\\u006fdel":null,"model":"b"}'],
+    ['{"model":"a","model":"a"}', '{"model":1,"x":{},"model":"b"}', '{"model":{},"model":[]}', '{"model":"a","\\u006dodel":"b"}',
+    '{"m\\u006fdel":null,"model":"b"}'],
 )  # fmt: skip
 def test_P02_a_model_named_twice_is_an_error_in_every_spelling(body: str) -> None:
     with pytest.raises(DuplicateModelError):
@@ -199,7 +203,25 @@ def test_P02_a_model_deeper_down_is_no_duplicate() -> None:
     assert found(JsonModelFinder(stop_early=False), body, list(range(len(body)))) == "m"
 
 
-@pytest.mark.parametrize("body", [b"", b" ", b"null", b"[]", b'[{"model":"x"}]', b'"model"', b"5", b"model=x", b"\xef\xbb\xbf{}", b"<a>", b"\x00", b"{", b'{"model', b'{"model":'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"null",
+        b"[]",
+        b'[{"model":"x"}]',
+        b'"model"',
+        b"5",
+        b"model=x",
+        b"\xef\xbb\xbf{}",
+        b"<a>",
+        b"\x00",
+        b"{",
+        b'{"model',
+        b'{"model":',
+    ],
+)
 def test_what_is_no_json_object_names_no_model(body: bytes) -> None:
     assert peek_json(body) is None
     assert found(JsonModelFinder(), body, [1, 3]) is None
@@ -221,7 +243,9 @@ def test_P03_depth_without_end_is_read_without_recursion() -> None:
 
 BOUNDARY = "boundary-of-the-test"
 FILE = b"\x89PNG\r\n--boundary-of-the-tesx\r\n\x00\xff--boundary-of-the-test\r\n\n--" + bytes(range(256))
-TRAP = b'x\r\n--boundary-of-the-test-longer\r\nContent-Disposition: form-data; name="model"\r\n\r\ntrap\r\n--boundary-of-the-test!\r\n'
+TRAP = (
+    b'x\r\n--boundary-of-the-test-longer\r\nContent-Disposition: form-data; name="model"\r\n\r\ntrap\r\n--boundary-of-the-test!\r\n'
+)
 
 
 def by_urllib3(parts: list[tuple[str, bytes, str | None]]) -> bytes:
@@ -259,8 +283,13 @@ WITHOUT: Parts = [("image", FILE, "a.png"), ("models", b"x", None), ("remodel", 
 
 
 @pytest.mark.parametrize("encode", ENCODERS)
-@pytest.mark.parametrize(("parts", "model"), [(MODEL_LAST, "gpt-image-1"), (MODEL_FIRST, "gpt-image-1"), (WITH_TRAP, "gpt-image-1"), (WITHOUT, None), ([], None)])
-def test_the_part_named_model_is_found_wherever_the_body_is_cut(encode: Callable[[Parts], bytes], parts: Parts, model: str | None) -> None:
+@pytest.mark.parametrize(
+    ("parts", "model"),
+    [(MODEL_LAST, "gpt-image-1"), (MODEL_FIRST, "gpt-image-1"), (WITH_TRAP, "gpt-image-1"), (WITHOUT, None), ([], None)],
+)
+def test_the_part_named_model_is_found_wherever_the_body_is_cut(
+    encode: Callable[[Parts], bytes], parts: Parts, model: str | None
+) -> None:
     body = encode(parts)
     for cut in range(len(body) + 1):
         assert found(MultipartModelFinder(BOUNDARY.encode()), body, [cut]) == model
@@ -305,8 +334,10 @@ def test_after_the_closing_delimiter_nothing_is_read() -> None:
 @pytest.mark.parametrize(
     ("content_type", "boundary"),
     [
-        ('multipart/form-data; boundary=abc', b"abc"), ('multipart/form-data; Boundary="a b:c"', b"a b:c"), ("multipart/form-data; charset=x; boundary=----x_Y1; z=1", b"----x_Y1"),
-        ("multipart/form-data", None), ("multipart/form-data; boundary=", None), ("multipart/form-data; boundary=" + "a" * 70, b"a" * 70),
+        ('multipart/form-data; boundary=abc', b"abc"), ('multipart/form-data; Boundary="a b:c"', b"a b:c"),
+        ("multipart/form-data; charset=x; boundary=----x_Y1; z=1", b"----x_Y1"),
+        ("multipart/form-data", None), ("multipart/form-data; boundary=", None), ("multipart/form-data; boundary=" + "a" * 70,
+        b"a" * 70),
     ],
 )  # fmt: skip
 def test_the_boundary_is_read_as_the_standard_library_reads_it(content_type: str, boundary: bytes | None) -> None:
@@ -318,9 +349,12 @@ def test_the_boundary_is_read_as_the_standard_library_reads_it(content_type: str
 @pytest.mark.parametrize(
     ("content_type", "compressed", "kind"),
     [
-        ("application/json", False, JsonModelFinder), ("application/json; charset=utf-8", False, JsonModelFinder), ("Application/JSON", False, JsonModelFinder),
-        ("application/vnd.x+json", False, JsonModelFinder), ("", False, JsonModelFinder), ("application/json", True, NoModel), ("text/plain", False, NoModel),
-        ("multipart/form-data; boundary=x", False, MultipartModelFinder), ("multipart/form-data", False, NoModel), ("multipart/form-data; boundary=x", True, NoModel),
+        ("application/json", False, JsonModelFinder), ("application/json; charset=utf-8", False, JsonModelFinder),
+        ("Application/JSON", False, JsonModelFinder),
+        ("application/vnd.x+json", False, JsonModelFinder), ("", False, JsonModelFinder), ("application/json", True, NoModel),
+        ("text/plain", False, NoModel),
+        ("multipart/form-data; boundary=x", False, MultipartModelFinder), ("multipart/form-data", False, NoModel),
+        ("multipart/form-data; boundary=x", True, NoModel),
         ("application/x-www-form-urlencoded", False, NoModel), ("application/octet-stream", False, NoModel),
     ],
 )  # fmt: skip

@@ -98,7 +98,9 @@ def test_with_response_with_body_off_a_request_parser_expects_no_body(loop: asyn
         assert tuple(messages[0][0].raw_headers) == fields_of(head)
 
 
-@pytest.mark.parametrize("broken", [BROKEN, b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\r\n\r\n", b"get / HTTP/1.1\r\nHost: h\r\n\r\n"])
+@pytest.mark.parametrize(
+    "broken", [BROKEN, b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\r\n\r\n", b"get / HTTP/1.1\r\nHost: h\r\n\r\n"]
+)
 def test_a_broken_request_raises_and_the_next_head_is_read_as_if_nothing_had_been(parser: HeadParser, broken: bytes) -> None:
     for _ in range(3):
         with pytest.raises(aiohttp.http_exceptions.HttpProcessingError):

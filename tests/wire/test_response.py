@@ -59,7 +59,8 @@ GOOD = (b"Content-Type: application/json", b"Content-Length: 5", b"X-A: b")
 @pytest.mark.parametrize(
     ("lines", "length"),
     [
-        ((b"Content-Length: 5",), 5), ((b"content-length:0",), 0), ((b"Content-Length: 9223372036854775807",), 2**63 - 1), ((), UNTIL_CLOSE),
+        ((b"Content-Length: 5",), 5), ((b"content-length:0",), 0), ((b"Content-Length: 9223372036854775807",), 2**63 - 1), ((),
+        UNTIL_CLOSE),
         ((b"Transfer-Encoding: chunked",), CHUNKED), ((b"transfer-encoding:Chunked ",), CHUNKED), ((b"Content-Length:  7 \t",), 7),
     ],
 )  # fmt: skip
@@ -72,10 +73,14 @@ def test_the_length_of_the_body(parser: HeadParser, lines: tuple[bytes, ...], le
 @pytest.mark.parametrize(
     "lines",
     [
-        (b"Content-Length: 5", b"Transfer-Encoding: chunked"), (b"Transfer-Encoding: chunked", b"Content-Length: 5"), (b"Content-Length: 5", b"Content-Length: 5"),
-        (b"Content-Length: 5", b"content-length: 6"), (b"Content-Length: foo",), (b"Content-Length: 5, 5",), (b"Content-Length: -1",), (b"Content-Length:",),
-        (b"Content-Length: +5",), (b"Content-Length: 0x5",), (b"Content-Length: 9223372036854775808",), (b"Content-Length: \xb2",), (b"Transfer-Encoding: foo",),
-        (b"Transfer-Encoding: gzip",), (b"Transfer-Encoding: chunked, gzip",), (b"Transfer-Encoding: chunked, chunked",), (b"Transfer-Encoding: gzip, chunked",),
+        (b"Content-Length: 5", b"Transfer-Encoding: chunked"), (b"Transfer-Encoding: chunked", b"Content-Length: 5"),
+        (b"Content-Length: 5", b"Content-Length: 5"),
+        (b"Content-Length: 5", b"content-length: 6"), (b"Content-Length: foo",), (b"Content-Length: 5, 5",),
+        (b"Content-Length: -1",), (b"Content-Length:",),
+        (b"Content-Length: +5",), (b"Content-Length: 0x5",), (b"Content-Length: 9223372036854775808",), (b"Content-Length: \xb2",
+        ), (b"Transfer-Encoding: foo",),
+        (b"Transfer-Encoding: gzip",), (b"Transfer-Encoding: chunked, gzip",), (b"Transfer-Encoding: chunked, chunked",),
+        (b"Transfer-Encoding: gzip, chunked",),
         (b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"), (b"Transfer-Encoding:",), (b"Transfer-Encoding: identity",),
     ],
 )  # fmt: skip
@@ -95,7 +100,9 @@ def test_B14_a_control_character_anywhere_is_refused(parser: HeadParser, code: i
     refused(parser, head(start=b"HTTP/1.1 200 O%cK" % code))
 
 
-@pytest.mark.parametrize("line", [b" folded", b"\tfolded: x", b"X : y", b": y", b"X Y: z", b"no colon", b"X\xe9: y", b"X(: y", b"\"X\": y", b"X\t: y"])
+@pytest.mark.parametrize(
+    "line", [b" folded", b"\tfolded: x", b"X : y", b": y", b"X Y: z", b"no colon", b"X\xe9: y", b"X(: y", b'"X": y', b"X\t: y"]
+)
 @pytest.mark.parametrize("place", [0, 1])
 def test_B14_a_line_that_is_no_field_line_is_refused(parser: HeadParser, line: bytes, place: int) -> None:
     lines = [b"A: 1", b"B: 2"]
@@ -103,7 +110,15 @@ def test_B14_a_line_that_is_no_field_line_is_refused(parser: HeadParser, line: b
     refused(parser, head(*lines))
 
 
-@pytest.mark.parametrize("raw", [b"HTTP/1.1 200 OK\nA: 1\r\n\r\n", b"HTTP/1.1 200 OK\r\nA: 1\nB: 2\r\n\r\n", b"HTTP/1.1 200 OK\r\nA: 1\rB: 2\r\n\r\n", b"HTTP/1.1 200 OK\r\nA: 1\r\r\n\r\n"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 200 OK\nA: 1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: 1\nB: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: 1\rB: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: 1\r\r\n\r\n",
+    ],
+)
 def test_B14_a_bare_CR_or_LF_is_refused(parser: HeadParser, raw: bytes) -> None:
     refused(parser, raw)
 
@@ -111,8 +126,10 @@ def test_B14_a_bare_CR_or_LF_is_refused(parser: HeadParser, raw: bytes) -> None:
 @pytest.mark.parametrize(
     "start",
     [
-        b"HTTP/1.1 099 X", b"HTTP/1.1 000 X", b"HTTP/1.1 600 X", b"HTTP/1.1 999 X", b"HTTP/1.1 1000 X", b"HTTP/1.1 20 X", b"HTTP/1.1 2xx X", b"HTTP/1.1  200 OK",
-        b"HTTP/1.1 200OK", b"HTTP/2 200 OK", b"HTTP/1.2 200 OK", b"http/1.1 200 OK", b"ICY 200 OK", b"HTTP/1.1", b"", b" HTTP/1.1 200 OK", b"HTTP/1.1 +20 OK",
+        b"HTTP/1.1 099 X", b"HTTP/1.1 000 X", b"HTTP/1.1 600 X", b"HTTP/1.1 999 X", b"HTTP/1.1 1000 X", b"HTTP/1.1 20 X",
+        b"HTTP/1.1 2xx X", b"HTTP/1.1  200 OK",
+        b"HTTP/1.1 200OK", b"HTTP/2 200 OK", b"HTTP/1.2 200 OK", b"http/1.1 200 OK", b"ICY 200 OK", b"HTTP/1.1", b"",
+        b" HTTP/1.1 200 OK", b"HTTP/1.1 +20 OK",
         b"HTTP/1.1\t200 OK", b"<html>",
     ],
 )  # fmt: skip
@@ -120,7 +137,17 @@ def test_B15_a_status_line_that_is_none_is_refused(parser: HeadParser, start: by
     refused(parser, head(b"Content-Length: 0", start=start), ErrorType.HTTP_PROTOCOL_ERROR)
 
 
-@pytest.mark.parametrize("start", [b"HTTP/1.1 200", b"HTTP/1.1 200 ", b"HTTP/1.1 200 OK", b"HTTP/1.1 599 Caf\xe9 au lait", b"HTTP/1.1 404 a  b", b"HTTP/1.1 103 Early"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"HTTP/1.1 200",
+        b"HTTP/1.1 200 ",
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.1 599 Caf\xe9 au lait",
+        b"HTTP/1.1 404 a  b",
+        b"HTTP/1.1 103 Early",
+    ],
+)
 def test_the_status_line_goes_on_as_it_came(parser: HeadParser, start: bytes) -> None:
     reader = ResponseReader(parser)
     for _ in range(5):
@@ -136,7 +163,8 @@ def test_a_status_line_of_http_1_0_goes_on_in_our_version(parser: HeadParser) ->
 
 @pytest.mark.parametrize(
     ("lines", "kept"),
-    [((), True), ((b"Connection: keep-alive",), True), ((b"Connection: close",), False), ((b"connection: x, Close",), False), ((b"Connection: x", b"Connection: close"), False)],
+    [((), True), ((b"Connection: keep-alive",), True), ((b"Connection: close",), False), ((b"connection: x, Close",), False),
+    ((b"Connection: x", b"Connection: close"), False)],
 )  # fmt: skip
 def test_K15_what_the_head_says_about_the_connection(parser: HeadParser, lines: tuple[bytes, ...], kept: bool) -> None:
     reader = ResponseReader(parser)
@@ -145,7 +173,16 @@ def test_K15_what_the_head_says_about_the_connection(parser: HeadParser, lines: 
     assert not read(parser, head(b"Connection: keep-alive", b"Content-Length: 0", start=b"HTTP/1.0 200 OK")).keep_alive
 
 
-@pytest.mark.parametrize(("value", "stream"), [(b"text/event-stream", True), (b"Text/Event-Stream; charset=utf-8", True), (b"application/json", False), (b"", False), (b"text/plain", False)])
+@pytest.mark.parametrize(
+    ("value", "stream"),
+    [
+        (b"text/event-stream", True),
+        (b"Text/Event-Stream; charset=utf-8", True),
+        (b"application/json", False),
+        (b"", False),
+        (b"text/plain", False),
+    ],
+)
 def test_G13_the_media_type_says_whether_it_is_a_stream(parser: HeadParser, value: bytes, stream: bool) -> None:
     reader = ResponseReader(parser)
     for _ in range(5):
@@ -175,13 +212,25 @@ def test_J_the_sizes_of_a_response_head_are_limited(parser: HeadParser, over: in
 # -- the short way and the long way
 
 NAMES = st.sampled_from(
-    [b"Content-Length", b"content-length", b"Transfer-Encoding", b"Connection", b"Content-Type", b"x-request-id", b"X-A", b"x-a", b"Date", b"Set-Cookie", b"X.*", b"x+"]
+    [b"Content-Length", b"content-length", b"Transfer-Encoding", b"Connection", b"Content-Type", b"x-request-id", b"X-A", b"x-a",
+    b"Date", b"Set-Cookie", b"X.*", b"x+"]
 )  # fmt: skip
 VALUES = st.sampled_from(
-    [b" 5", b"5", b" 5 \t", b" 05", b" 5x", b"", b" ", b" chunked", b"Chunked ", b" gzip", b" keep-alive", b" close", b" x, close", b" text/event-stream", b" caf\xe9",
+    [b" 5", b"5", b" 5 \t", b" 05", b" 5x", b"", b" ", b" chunked", b"Chunked ", b" gzip", b" keep-alive", b" close",
+    b" x, close", b" text/event-stream", b" caf\xe9",
      b" a\x00b", b" a\rb", b" a\nb", b"\t", b" 99999999999999999999", b" 1234567890123456", b" id:7 \t", b" a\r\n folded"]
 )  # fmt: skip
-STARTS = st.sampled_from([b"HTTP/1.1 200 OK", b"HTTP/1.1 404", b"HTTP/1.0 200 OK", b"HTTP/1.1 103 E", b"HTTP/1.1 200 caf\xe9", b"HTTP/1.1 600 X", b"HTTP/1.1 200 \x01"])
+STARTS = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.1 404",
+        b"HTTP/1.0 200 OK",
+        b"HTTP/1.1 103 E",
+        b"HTTP/1.1 200 caf\xe9",
+        b"HTTP/1.1 600 X",
+        b"HTTP/1.1 200 \x01",
+    ]
+)
 
 
 def outcome(reader: ResponseReader, raw: bytes) -> Said | tuple[int, ErrorType]:

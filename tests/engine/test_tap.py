@@ -1,0 +1,177 @@
+"""The tap: token usage from streams as the platforms send them, and where a stream stands; the bytes are only looked at (G01)."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.tap import Tap
+
+CHAT = (
+    b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":""}}],"usage":null}\n\n',
+    b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"Hello"}}],"usage":null}\n\n',
+    b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}\n\n',
+    b'data: {"id":"c","object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":12,"total_tokens":21}}\n\n',
+    b"data: [DONE]\n\n",
+)
+MESSAGES = (
+    b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","role":"assistant","content":[],"usage":{"input_tokens":20,'
+    b'"cache_creation_input_tokens":0,"cache_read_input_tokens":5,"output_tokens":1}}}\n\n',
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n',
+    b'event: ping\ndata: {"type":"ping"}\n\n',
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hel"}}\n\n',
+    b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n',
+    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":15}}\n\n',
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+)
+GENERATE = (
+    b'data: {"candidates":[{"content":{"role":"model","parts":[{"text":"Hm","thought":true}]}}],"usageMetadata":{"promptTokenCount":9,"totalTokenCount":21,"thoughtsTokenCount":12}}\r\n\r\n',
+    b'data: {"candidates":[{"content":{"parts":[{"text":"Hel"}]}}],"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":2,"totalTokenCount":23,"thoughtsTokenCount":12}}\r\n\r\n',
+    b'data: {"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":4,"totalTokenCount":25,"thoughtsTokenCount":12},"responseId":"a"}\r\n\r\n',
+)
+RESPONSES = (
+    b'event: response.created\ndata: {"type":"response.created","response":{"id":"r","status":"in_progress","output":[],"usage":null}}\n\n',
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"Hi"}\n\n',
+    b'event: response.completed\ndata: {"type":"response.completed","response":{"id":"r","status":"completed","usage":{"input_tokens":36,"input_tokens_details":'
+    b'{"cached_tokens":0},"output_tokens":87,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":123}}}\n\n',
+)
+STREAMS = {
+    "chat": (CHAT, (9, 12)),
+    "messages": (MESSAGES, (20, 15)),
+    "generate": (GENERATE, (9, 4)),
+    "responses": (RESPONSES, (36, 87)),
+}
+GOLDEN = pytest.mark.parametrize(("events", "usage"), STREAMS.values(), ids=STREAMS)
+Events = tuple[bytes, ...]
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def after(reads: list[bytes], *, stream: bool = True) -> Tap:
+    tap = Tap(stream=stream)
+    for read in reads:
+        tap.feed(read)
+    return tap
+
+
+@GOLDEN
+def test_usage_is_found_when_each_event_is_one_read(events: Events, usage: tuple[int, int]) -> None:
+    assert after(list(events)).usage() == usage
+    assert after([chunk(event) for event in events]).usage() == usage
+
+
+@GOLDEN
+@pytest.mark.parametrize("size", [2, 3, 100])
+def test_usage_is_found_when_several_events_come_in_one_read(events: Events, usage: tuple[int, int], size: int) -> None:
+    reads = [b"".join(chunk(event) for event in events[start : start + size]) for start in range(0, len(events), size)]
+    assert after(reads).usage() == usage
+
+
+def cut_in_last_usage(events: Events) -> list[tuple[list[bytes], bool]]:
+    """One read an event, but for the last event with a usage, cut in every way; and whether the cut goes through the mark."""
+    number = max(index for index, event in enumerate(events) if b'"usage' in event)
+    event = events[number]
+    start, end = event.rindex(b'"usage'), event.index(b"{", event.rindex(b'"usage'))
+    return [
+        ([*events[:number], event[:cut], event[cut:], *events[number + 1 :]], start < cut < end) for cut in range(1, len(event))
+    ]
+
+
+@GOLDEN
+def test_usage_is_found_when_its_event_is_cut_anywhere_but_in_the_mark(events: Events, usage: tuple[int, int]) -> None:
+    for reads, through_mark in cut_in_last_usage(events):
+        if not through_mark:
+            assert after(reads).usage() == usage, reads
+
+
+@pytest.mark.xfail(reason="tap: a usage whose name is cut in two is not seen", strict=True)
+@GOLDEN
+def test_usage_is_found_when_its_event_is_cut_in_the_mark(events: Events, usage: tuple[int, int]) -> None:
+    for reads, through_mark in cut_in_last_usage(events):
+        if through_mark:
+            assert after(reads).usage() == usage, reads
+
+
+@pytest.mark.xfail(reason="tap: what the first usage says of the input is not looked for in the read after it", strict=True)
+def test_the_input_is_found_when_its_event_is_cut_and_others_follow() -> None:
+    first = MESSAGES[0]
+    cut = first.index(b"input_tokens")
+    assert after([first[:cut], first[cut:], *MESSAGES[1:]]).usage() == (20, 15)
+
+
+@pytest.mark.parametrize(
+    ("body", "usage"),
+    [
+        (b'{"id":"x","choices":[],"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,"prompt_tokens_details":{"cached_tokens":0}}}', (19, 10)),
+        (b'{"type":"message","content":[],"usage":{"input_tokens":20,"cache_read_input_tokens":1000,"output_tokens":60}}', (20,
+        60)),
+        (b'{"candidates":[],"usageMetadata":{"promptTokenCount":100,"candidatesTokenCount":20,"totalTokenCount":150}}', (100, 20)),
+        (b'{"usage" : {"prompt_tokens" :\n 3, "total_tokens": 3}}', (3, 0)),
+        (b'{"error":{"message":"no"}}', (0, 0)),
+        (b'{"usage":null}', (0, 0)),
+        (b'{"choices":[{"message":{"content":"\\"usage\\":{\\"prompt_tokens\\":999}"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}', (1, 2)),
+        (b"", (0, 0)),
+        (b"\x00\xff" * 100, (0, 0)),
+    ],
+)  # fmt: skip
+def test_usage_of_an_answer_that_is_no_stream(body: bytes, usage: tuple[int, int]) -> None:
+    assert after([body], stream=False).usage() == usage
+
+
+def test_usage_at_the_end_of_a_great_answer_is_found() -> None:
+    body = b'{"data":"' + b"A" * 500_000 + b'","usage":{"input_tokens":50,"output_tokens":70}}'
+    reads = [body[at : at + 65536] for at in range(0, len(body), 65536)]
+    assert after(reads, stream=False).usage() == (50, 70)
+    assert after([body], stream=False).usage() == (50, 70)
+
+
+@given(st.lists(st.binary(max_size=200), max_size=10), st.booleans())
+def test_G01_nothing_that_passes_makes_the_tap_fail(reads: list[bytes], stream: bool) -> None:
+    tap = after(reads, stream=stream)
+    given_tokens, made = tap.usage()
+    assert given_tokens >= 0
+    assert made >= 0
+    tap.at_event_boundary(chunked=True)
+
+
+def held_by(tap: Tap) -> int:
+    return sum(len(part or b"") for part in (tap._first, tap._last, tap._after, tap._tail))
+
+
+def test_G01_what_the_tap_keeps_is_bounded_whatever_passes() -> None:
+    tap = Tap(stream=True)
+    for _ in range(200):
+        tap.feed(b'"usage":{"prompt_tokens":1}' + b"x" * 300_000)
+        tap.feed(b"y" * 300_000)
+        tap.feed(b"z" * 300_000 + b'"usage":{"prompt_tokens":1}')
+        assert held_by(tap) <= 4 * 64 * 1024
+
+
+BOUNDARY = (
+    ([], True), ([b"data: 1\n\n"], True), ([b"data: 1\r\n\r\n"], True), ([b"data: 1\r\r"], True), ([b": comment\n\n"], True),
+    ([b"data: 1\n\nevent: x\n\n"], True),
+    ([b"data: 1"], False), ([b"data: 1\n"], False), ([b"data: 1\r\n"], False), ([b"data: 1\n\nd"], False), ([b"data: 1\n", b"\n"],
+    True), ([b"data: 1", b"\n\n"], True),
+    ([b"data: 1\r\n\r", b"\n"], True), ([b"data: ", b"1\n"], False),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("reads", "whole"), BOUNDARY)
+def test_I07_where_a_stream_stands_when_it_is_not_chunked(reads: list[bytes], whole: bool) -> None:
+    assert after(reads).at_event_boundary(chunked=False) is whole
+
+
+@pytest.mark.parametrize(("reads", "whole"), [case for case in BOUNDARY if len(case[0]) < 2])
+def test_I07_where_a_stream_stands_when_each_read_is_a_chunk(reads: list[bytes], whole: bool) -> None:
+    assert after([chunk(read) for read in reads]).at_event_boundary(chunked=True) is whole
+
+
+@pytest.mark.parametrize("cut", range(1, 20))
+def test_I07_where_a_stream_stands_does_not_depend_on_the_reads(cut: int) -> None:
+    for data, whole in ((chunk(b"data: 12345\n\n"), True), (chunk(b"data: 1234567\n"), False)):
+        assert after([data[:cut], data[cut:]]).at_event_boundary(chunked=True) is whole
+
+
+def test_an_answer_that_is_no_stream_keeps_no_tail() -> None:
+    assert after([b"x" * 100], stream=False)._tail == b""
