@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from proxy.client import ClientConnection
+from proxy.carry.client import ClientConnection
 from proxy.server import Gateway
 from proxy.settings import Settings
-from proxy.upstream import State, UpstreamConnection
+from proxy.upstream.connection import State, UpstreamConnection
 
 BODY = b'{"model": "bm-json", "messages": [{"role": "user", "content": "' + b"x" * 920 + b'"}], "max_tokens": 256}'
 REQUEST = (
@@ -43,9 +43,7 @@ ANSWER_BODY = (
 ANSWER = (
     b"HTTP/1.1 200 OK\r\n" + ANSWER_FIELDS + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(ANSWER_BODY)
 ) + ANSWER_BODY
-STREAM_HEAD = (
-    b"HTTP/1.1 200 OK\r\n" + ANSWER_FIELDS + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-)
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\n" + ANSWER_FIELDS + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENT = b'data: {"id":"chatcmpl-AbCdEf","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"' + b"z" * 120
 CHUNK = b"%x\r\n%b\r\n" % (len(EVENT) + 6, EVENT + b'"}}]}\n\n'[:6])
 
@@ -96,9 +94,9 @@ async def _bench(profile: bool, rounds: int) -> None:
 
 
 def _cases(gateway: Gateway) -> list[tuple[str, Callable[[], None], int]]:
-    client = ClientConnection(gateway)
+    client = ClientConnection(gateway.worker)
     client.connection_made(Wire())  # type: ignore[arg-type]
-    served = next(iter(gateway.table.served.values()))
+    served = next(iter(gateway.worker.table.served.values()))
     assert served.pool is not None
     pool = served.pool
     upstream = UpstreamConnection(pool)
@@ -117,7 +115,7 @@ def _cases(gateway: Gateway) -> list[tuple[str, Callable[[], None], int]]:
         return run
 
     def fresh() -> None:
-        gateway.table.forget_all()
+        gateway.worker.table.forget_all()
         client.data_received(prefix)
         upstream.data_received(ANSWER)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from proxy import __version__
 from proxy.config import EVENT_LOOPS, LOG_LEVELS, load_config
-from proxy.gate import hash_licence
+from proxy.routing.gate import hash_licence
 from proxy.settings import Settings
 from translators import report
 from translators.load import load, shipped_rules

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
+from proxy.outcomes import METHODS, OTHER, ErrorType, Phase
 from proxy.telemetry.escaping import escape
 from proxy.telemetry.line_writer import BOUND, LineWriter
 from proxy.telemetry.metrics import Metrics
-from proxy.telemetry.outcomes import METHODS, OTHER, ErrorType, Phase
 from proxy.telemetry.redaction import Redactor, shared
 
 _PATHS_REMEMBERED = 1024

@@ -15,10 +15,10 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 
 from proxy import __version__
+from proxy.outcomes import OTHER, ErrorType, Outcome, Phase, method_label
 from proxy.settings import Limits, Timeouts
 from proxy.telemetry import catalogue, exposition
 from proxy.telemetry.families import OVERFLOW, Family, Kind, Spec
-from proxy.telemetry.outcomes import OTHER, ErrorType, Outcome, Phase, method_label
 from proxy.telemetry.slots import Bank, Counter, Gauge, Histogram
 
 LIMIT_NAMES = frozenset(field.name for settings in (Limits, Timeouts) for field in fields(settings))

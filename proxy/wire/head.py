@@ -7,8 +7,8 @@ their own module, `wire.response`.
 import re
 from dataclasses import dataclass
 
+from proxy.outcomes import ErrorType
 from proxy.settings import Limits
-from proxy.telemetry.outcomes import ErrorType
 from proxy.wire.parser import HeadParser
 from proxy.wire.refusal import Refusal, bad_request
 from proxy.wire.target import Target, check_host, read_target

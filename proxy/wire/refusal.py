@@ -3,7 +3,7 @@
 The text of a refusal is fixed by us and never holds bytes of the request (rule A12) or of the upstream.
 """
 
-from proxy.telemetry.outcomes import ErrorType
+from proxy.outcomes import ErrorType
 from translators.model import Protocol
 
 

@@ -9,8 +9,8 @@ the pattern can only ever be stricter. `tests/wire/test_response.py` shows that 
 import re
 from collections.abc import Sequence
 
+from proxy.outcomes import ErrorType
 from proxy.settings import Limits
-from proxy.telemetry.outcomes import ErrorType
 from proxy.wire.head import CHUNKED, MAX_LENGTH, TOKEN_BYTES, tokens
 from proxy.wire.names import RESPONSE_DROPPED
 from proxy.wire.parser import HeadParser

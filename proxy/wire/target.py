@@ -6,7 +6,7 @@ The target is checked and split, never rewritten: the bytes that are matched are
 import re
 from typing import NamedTuple
 
-from proxy.telemetry.outcomes import ErrorType
+from proxy.outcomes import ErrorType
 from proxy.wire.refusal import Refusal, bad_request
 
 # Visible ASCII but `"` `<` `>` stay allowed: providers see them today. Excluded: controls, space, `#`, backslash, non-ASCII.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import h11
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.harness.chaos import Heard, Peer, answer
@@ -77,7 +77,7 @@ mutations = st.builds(Mutation, st.sampled_from(["insert", "replace", "delete", 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     raw = draw(st.sampled_from(BASES))
-    for mutation in draw(st.lists(mutations, min_size=1, max_size=4)):
+    for mutation in draw(st.lists(mutations, min_size=1, max_size=3)):
         raw = mutation.apply(raw)
     return raw
 
@@ -230,9 +230,9 @@ def running_stage(loop_name: str) -> Iterator[tuple[asyncio.Runner, Stage, Peer]
 @pytest.mark.slow
 def test_B08_C01_case16_five_thousand_mutations_are_refused_or_read_alike_by_h11(loop_name: str) -> None:
     with running_stage(loop_name) as (runner, scene, peer):
-
+        # No shrinking: a failure names its one request, and making a batch smaller takes minutes.
         @settings(
-            max_examples=BATCHES, deadline=None, database=None, suppress_health_check=list(HealthCheck), report_multiple_bugs=False
+            max_examples=BATCHES, phases=[Phase.generate], deadline=None, database=None, suppress_health_check=list(HealthCheck)
         )
         @given(st.lists(damaged(), min_size=BATCH, max_size=BATCH))
         def run(raws: list[bytes]) -> None:

@@ -70,6 +70,28 @@ async def test_B02_case02_every_odd_content_length_is_refused() -> None:
             await refused(scene, HEAD + b"Content-Length: 1\r\nContent-Length: " + second + b"\r\n\r\n{}", 400)
 
 
+@async_test()
+async def test_B02_a_good_request_before_it_makes_no_odd_length_acceptable() -> None:
+    """Whatever the gateway remembers of a head it has seen, the length is read from the request at hand."""
+    async with stage(Peer(says(OK))) as scene:
+        for head in (HEAD, HEAD.replace(b"HTTP/1.1", b"HTTP/1.0")):
+            for value, status in ((b"2", 200), *((value, 400) for value in LENGTHS), (b"2", 200)):
+                reply = await scene.asks(head + b"Content-Length: " + value + b"\r\n\r\n{}")
+                assert reply.status == status, (head, value)
+        assert [heard.body for heard in scene.peer.requests] == [b"{}"] * 4
+
+
+@async_test()
+async def test_A03_A11_a_stray_carriage_return_before_the_request_line_ends_the_connection() -> None:
+    async with stage(Peer(says(OK))) as scene:
+        for stray in (b"\r", b"\r\r\n", b"\n", b"\r\n\r"):
+            client = await scene.client()
+            await client.says(stray + get(b"/test/one") + get(b"/test/two"), tolerant=True)
+            assert (await client.hears()).status == 400, stray
+            assert await client.end() in ("fin", "rst")
+        assert scene.peer.requests == []
+
+
 CODINGS = [
     b"Transfer-Encoding: gzip, chunked\r\n",
     b"Transfer-Encoding: identity\r\n",

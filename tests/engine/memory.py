@@ -1,7 +1,7 @@
 """A transport in memory that keeps asyncio's contract, for either end of an exchange.
 
-The other end of it is the test: `says` delivers bytes to the protocol, `heard` is what the protocol has written since the last look.
-`window` is how many bytes the other end takes before they pile up in the send buffer; `takes` makes room again.
+The other end of it is the test: `says` delivers bytes to the protocol, `heard` is what it has written since the last
+look. `window` is how many bytes the other end takes before they pile up in the send buffer; `takes` makes room again.
 """
 
 import asyncio

@@ -8,6 +8,7 @@ async with stage() as scene:
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,10 +16,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from proxy.client import ClientConnection
+from proxy.carry.client import ClientConnection
 from proxy.server import Gateway
 from proxy.settings import Limits, Settings, Timeouts
-from proxy.upstream import Pool, UpstreamConnection
+from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.pool import Pool
 from tests.engine.memory import ENDLESS, MemoryTransport
 from tests.harness.runner import turns
 
@@ -108,20 +110,20 @@ class Scene:
         self.upstream_window = ENDLESS
         self.errors: list[dict[str, Any]] = []
         self.dialers: dict[str, FakeDialer] = {}
-        for name, served in gateway.table.served.items():
+        for name, served in gateway.worker.table.served.items():
             if served.pool is not None:
                 self.dialers[name] = FakeDialer(lambda: self.upstream_window)
                 served.pool._dialer = self.dialers[name]  # type: ignore[assignment]
 
     def client(self, *, window: int = ENDLESS) -> MemoryTransport:
-        return MemoryTransport(ClientConnection(self.gateway), window=window)
+        return MemoryTransport(ClientConnection(self.gateway.worker), window=window)
 
     def connection_of(self, client: MemoryTransport) -> ClientConnection:
         assert isinstance(client._protocol, ClientConnection)
         return client._protocol
 
     def pool(self, name: str = "test") -> Pool:
-        pool = self.gateway.table.served[name].pool
+        pool = self.gateway.worker.table.served[name].pool
         assert pool is not None
         return pool
 
@@ -152,7 +154,10 @@ async def stage(
     rules_of: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Scene]:
-    """A started gateway with two platforms, `test` and `other`; `extra` is appended to the rule of `test`, `rules_of` are further files by name."""
+    """A started gateway with two platforms, `test` and `other`.
+
+    `extra` is appended to the rule of `test`, `rules_of` are further files by name.
+    """
     with TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "test.yaml").write_text(RULE.format(name="test") + extra)
@@ -178,3 +183,25 @@ async def stage(
             await gateway.stop()
             await turns()
         assert not scene.errors, f"exceptions reached the event loop: {scene.errors}"
+
+
+def status_of(heard: bytes) -> int:
+    return int(heard[9:12])
+
+
+def error_of(heard: bytes) -> dict[str, str]:
+    """The error object of a local answer, whose length must be right."""
+    head, _, body = heard.partition(b"\r\n\r\n")
+    assert b"\r\nProxy-Status: dragoman; error=" in head
+    assert b"\r\nContent-Length: %d\r\n" % len(body) in head + b"\r\n"
+    error: dict[str, str] = json.loads(body)["error"]
+    return error
+
+
+async def asked(scene: Scene, request: bytes | None = None) -> tuple[MemoryTransport, MemoryTransport]:
+    """A client whose request has reached the upstream."""
+    client = scene.client()
+    client.says(get() if request is None else request)
+    upstream = await scene.upstream()
+    await turns()
+    return client, upstream

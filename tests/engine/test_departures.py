@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.departures import Departures
+from proxy.net.departures import Departures
 from tests.harness.runner import async_test, until
 
 Pair = tuple[socket.socket, socket.socket]

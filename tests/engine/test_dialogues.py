@@ -34,7 +34,8 @@ async def test_a_request_goes_up_with_the_rules_credential_and_its_answer_comes_
         client.says(post(b'{"model":"m1"}', more=b"Authorization: Bearer mine\r\nX-A: b\r\nAccept-Encoding: br\r\n"))
         upstream = await scene.upstream()
         assert upstream.heard() == (
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: up.example\r\nContent-Type: application/json\r\nX-A: b\r\nAccept-Encoding: br\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: up.example\r\n"
+            b"Content-Type: application/json\r\nX-A: b\r\nAccept-Encoding: br\r\n"
             b"Via: 1.1 dragoman\r\nAuthorization: Bearer " + KEY.encode() + b'\r\nContent-Length: 14\r\n\r\n{"model":"m1"}'
         )
         said = answer(b'{"ok":1}', more=b"X-Up:  spaced \t\r\n", status=b"200 Fine by me")
@@ -119,11 +120,14 @@ async def test_a_request_in_two_reads_is_the_same_request(cut: int) -> None:
         assert (await scene.upstream()).heard() == first
 
 
+@pytest.mark.xfail(reason="client: half of an empty line stays in the buffer when the other half has come", strict=True)
 @async_test(loops=False)
 async def test_A10_empty_lines_before_a_request_are_skipped_wherever_they_are_cut() -> None:
     async with stage() as scene:
         client = scene.client()
         client.says(b"\r", b"\n\r\n", b"\r", b"\n" + get())
+        await turns()
+        assert client.heard() == b""
         upstream = await scene.upstream()
         upstream.says(answer(b"x"))
         assert client.heard() == answer(b"x")

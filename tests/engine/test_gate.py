@@ -5,20 +5,19 @@ import hmac
 
 import pytest
 
-from proxy import gate as gate_module
-from proxy.gate import FAILURES_PER_MINUTE, Gate, LicenceError, bearer, credentials, hash_licence, read_licences
+from proxy.routing import gate as gate_module
+from proxy.routing.gate import FAILURES_PER_MINUTE, Gate, LicenceError, bearer, credentials, hash_licence, read_licences
 from proxy.settings import Limits
 from proxy.telemetry.metrics import Metrics
 from proxy.wire.head import RequestHead, read_request_head
 from proxy.wire.parser import HeadParser
 from proxy.wire.refusal import Refusal
-from tests.wire.conftest import parser  # noqa: F401 - a fixture
 
 LICENCE = "lic-test-one"
 OTHER = "lic-test-two"
 
 
-def request(parser: HeadParser, *lines: str, target: str = "/x") -> RequestHead:  # noqa: F811
+def request(parser: HeadParser, *lines: str, target: str = "/x") -> RequestHead:
     raw = f"GET {target} HTTP/1.1\r\nHost: h\r\n" + "".join(line + "\r\n" for line in lines) + "\r\n"
     return read_request_head(parser, raw.encode("latin-1"), Limits())
 
@@ -67,11 +66,11 @@ def test_a_licence_is_known_wherever_a_client_sends_it(
     assert gate.check(request(parser, *lines, target=target), "192.0.2.1") == name
 
 
-def test_without_any_licence_everybody_may_pass(parser: HeadParser) -> None:  # noqa: F811
+def test_without_any_licence_everybody_may_pass(parser: HeadParser) -> None:
     assert Gate((), Metrics()).check(request(parser), "192.0.2.1") is None
 
 
-def test_no_credential_is_a_401_that_says_how_and_a_wrong_one_a_403(gate: Gate, parser: HeadParser) -> None:  # noqa: F811
+def test_no_credential_is_a_401_that_says_how_and_a_wrong_one_a_403(gate: Gate, parser: HeadParser) -> None:
     missing = refused(gate, request(parser))
     assert (missing.status, dict(missing.fields)["WWW-Authenticate"].startswith("Bearer")) == (401, True)
     for line in (
@@ -86,16 +85,16 @@ def test_no_credential_is_a_401_that_says_how_and_a_wrong_one_a_403(gate: Gate, 
 
 
 @pytest.mark.parametrize("line", ["api-key: {}", "Cookie: {}", "x_api_key: {}", "Proxy-Authorization: Bearer {}", "X-Licence: {}"])
-def test_other_fields_are_no_place_for_a_licence(gate: Gate, parser: HeadParser, line: str) -> None:  # noqa: F811
+def test_other_fields_are_no_place_for_a_licence(gate: Gate, parser: HeadParser, line: str) -> None:
     assert refused(gate, request(parser, line.format(LICENCE))).status == 401
 
 
-def test_C08_a_licence_in_an_ambiguous_query_is_refused(gate: Gate, parser: HeadParser) -> None:  # noqa: F811
+def test_C08_a_licence_in_an_ambiguous_query_is_refused(gate: Gate, parser: HeadParser) -> None:
     for query in (f"key={LICENCE}&key=x", f"a=1;key={LICENCE}", f"key={LICENCE}&%6bey=x"):
         assert refused(gate, request(parser, target=f"/x?{query}")).status == 400
 
 
-def test_N06_failures_are_limited_per_peer_and_a_good_licence_still_passes(gate: Gate, parser: HeadParser) -> None:  # noqa: F811
+def test_N06_failures_are_limited_per_peer_and_a_good_licence_still_passes(gate: Gate, parser: HeadParser) -> None:
     bad, good = request(parser, "x-api-key: wrong"), request(parser, f"x-api-key: {LICENCE}")
     statuses = [refused(gate, bad, "192.0.2.9").status for _ in range(int(FAILURES_PER_MINUTE) + 5)]
     assert statuses == [403] * int(FAILURES_PER_MINUTE) + [429] * 5
@@ -139,7 +138,7 @@ def test_what_an_authorization_field_holds(value: bytes, key: bytes) -> None:
     assert bearer(value) == key
 
 
-def test_credentials_come_in_a_fixed_order_whatever_the_order_of_the_fields(parser: HeadParser) -> None:  # noqa: F811
+def test_credentials_come_in_a_fixed_order_whatever_the_order_of_the_fields(parser: HeadParser) -> None:
     head = request(parser, "x-goog-api-key: g", "x-api-key: x", "Authorization: Bearer a", "X-Api-Key: y", target="/x?key=q")
     assert credentials(head) == [
         (b"authorization", b"a"), (b"x-api-key", b"x"), (b"x-api-key", b"y"), (b"x-goog-api-key", b"g"), (b"?key", b"q"),

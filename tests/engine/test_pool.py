@@ -6,11 +6,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.telemetry.outcomes import ErrorType, Phase
-from proxy.upstream import Pool, UpstreamConnection, reusable
+from proxy.outcomes import ErrorType, Phase
+from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.pool import Pool, reusable
 from proxy.wire.refusal import Refusal, bad_response
 from tests.engine.memory import MemoryTransport
 from tests.engine.stage import Scene, stage
@@ -270,6 +271,33 @@ async def test_a_connection_that_is_lost_before_its_dial_returns_is_an_error_of_
         assert len(pool._all) == 0
 
 
+@pytest.mark.xfail(reason="upstream: who asked before a connection became idle does not look for it again", strict=True)
+@async_test(loops=False)
+async def test_K02_who_asks_in_the_turn_in_which_a_connection_is_given_back_gets_it() -> None:
+    async with stage(limits={"upstream_connections": 1}) as scene:
+        pool = scene.pool()
+        first = Waiter().asks(pool)
+        await turns(6)
+        second = Waiter().asks(pool)
+        first.gives_back(pool)
+        await turns(6)
+        assert second.connection is not None
+
+
+@pytest.mark.xfail(reason="upstream: idle connections take the room of one that must be fresh", strict=True)
+@async_test(loops=False)
+async def test_K02_K06_an_idle_connection_makes_room_for_one_that_must_be_fresh() -> None:
+    async with stage(limits={"upstream_connections": 1}) as scene:
+        pool = scene.pool()
+        first = Waiter().asks(pool)
+        await turns(6)
+        first.gives_back(pool)
+        second = Waiter().asks(pool, fresh=True)
+        await turns(6)
+        assert second.connection is not None
+        assert len(pool._all) == 1
+
+
 async def run_steps(scene: Scene, steps: list[tuple[str, int]]) -> None:
     """Ask, give back, abort, cancel and fail in any order, with the loop turned now and then."""
     pool = scene.pool()
@@ -303,7 +331,9 @@ async def run_steps(scene: Scene, steps: list[tuple[str, int]]) -> None:
 STEPS = st.sampled_from(["ask", "ask", "ask", "turn", "give back", "abort", "cancel"])
 
 
+@pytest.mark.xfail(reason="upstream: see the two tests about idle connections at the limit", strict=True)
 @given(st.lists(st.tuples(STEPS, st.integers(0, 7)), max_size=25))
+@example([("ask", 0), ("ask", 0), ("turn", 7), ("ask", 0), ("give back", 0), ("give back", 1)])
 def test_L05_whatever_happens_in_whatever_turn_no_slot_is_lost(steps: list[tuple[str, int]]) -> None:
     async def main() -> None:
         async with stage(limits={"upstream_connections": 2}) as scene:

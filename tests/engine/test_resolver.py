@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from proxy import resolver as resolver_module
-from proxy.resolver import MAX_TTL, MIN_TTL, NEGATIVE_TTL, Address, CachingResolver, SystemResolver
+from proxy.upstream import resolver as resolver_module
+from proxy.upstream.resolver import MAX_TTL, MIN_TTL, NEGATIVE_TTL, Address, CachingResolver, SystemResolver
 from tests.harness.runner import async_test, turns
 
 
@@ -209,7 +209,7 @@ async def test_a_name_the_system_does_not_know_or_take_is_an_os_error(monkeypatc
         raise failure
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    with pytest.raises(OSError, match="unknown|valid host name"):
+    with pytest.raises(OSError, match=r"unknown|valid host name"):
         await SystemResolver().resolve("x" * 100, 80)
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.gate import hash_licence
+from proxy.routing.gate import hash_licence
+from proxy.routing.table import Plan
 from proxy.server import Gateway
-from proxy.table import Plan
 from proxy.wire.head import CHUNKED
 from proxy.wire.refusal import Refusal
 from tests.engine.stage import KEY, stage
@@ -27,12 +27,12 @@ def with_body(path: str, *lines: str, length: object = 10) -> bytes:
 
 
 def plan_of(gateway: Gateway, raw: bytes) -> Plan:
-    return gateway.plan(raw, "192.0.2.1")[0]
+    return gateway.worker.plan(raw, "192.0.2.1")[0]
 
 
 def refused(gateway: Gateway, raw: bytes) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        gateway.plan(raw, "192.0.2.1")
+        gateway.worker.plan(raw, "192.0.2.1")
     return caught.value
 
 
@@ -205,7 +205,7 @@ def facts(plan: Plan, length: int) -> tuple[Any, ...]:
 
 def outcome(gateway: Gateway, raw: bytes) -> tuple[Any, ...]:
     try:
-        return facts(*gateway.plan(raw, "192.0.2.1"))
+        return facts(*gateway.worker.plan(raw, "192.0.2.1"))
     except Refusal as refusal:
         return (refusal.status, refusal.code, refusal.close, refusal.head_only, refusal.protocol)
 
@@ -244,7 +244,7 @@ def test_planning_with_the_memory_is_planning_without_it(start: str, lines: list
             remembered = [outcome(gateway, raw) for raw in heads * 2]
             fresh = []
             for raw in heads * 2:
-                gateway.table._memo.clear()
+                gateway.worker.table._memo.clear()
                 fresh.append(outcome(gateway, raw))
             assert remembered == fresh
 
@@ -256,16 +256,16 @@ async def test_heads_that_differ_in_their_length_only_share_a_plan_and_others_do
     async with stage() as scene:
         gateway = scene.gateway
         first = plan_of(gateway, with_body("/test/v1/chat/completions", length=10))
-        assert gateway.plan(with_body("/test/v1/chat/completions", length=4711), "peer") == (first, 4711)
+        assert gateway.worker.plan(with_body("/test/v1/chat/completions", length=4711), "peer") == (first, 4711)
         assert plan_of(gateway, with_body("/test/v1/chat/completions", "X: y", length=10)) is not first
         chunked = head("/test/v1/chat/completions", "Transfer-Encoding: chunked", method="POST")
-        assert gateway.plan(chunked, "peer")[1] == gateway.plan(chunked, "peer")[1] == CHUNKED
+        assert gateway.worker.plan(chunked, "peer")[1] == gateway.worker.plan(chunked, "peer")[1] == CHUNKED
 
 
 @async_test(loops=False)
 async def test_the_memory_is_bounded_in_heads_and_in_their_size() -> None:
     async with stage() as scene:
-        table = scene.gateway.table
+        table = scene.gateway.worker.table
         for number in range(1500):
             plan_of(scene.gateway, head("/test/v1/models", f"X: {number}"))
         assert len(table._memo) == 1024
@@ -286,5 +286,5 @@ async def test_N06_a_refusal_is_never_remembered() -> None:
         raw = head("/test/v1/models", "x-api-key: wrong")
         statuses = [refused(scene.gateway, raw).status for _ in range(25)]
         assert statuses == [403] * 20 + [429] * 5
-        assert scene.gateway.table._memo == {}
+        assert scene.gateway.worker.table._memo == {}
         assert plan_of(scene.gateway, head("/test/v1/models", f"x-api-key: {LICENCE}")).dispatch is not None

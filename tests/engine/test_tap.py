@@ -4,35 +4,53 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.tap import Tap
+from proxy.carry.tap import Tap
+
+
+def chat(delta: bytes, usage: bytes = b"null") -> bytes:
+    return (
+        b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":%b}],"usage":%b}' % (delta, usage)
+        + b"\n\n"
+    )
+
+
+def named(name: bytes, rest: bytes) -> bytes:
+    return b'event: %b\ndata: {"type":"%b"%b}' % (name, name, rest) + b"\n\n"
+
+
+def candidate(text: bytes, usage: bytes) -> bytes:
+    return b'data: {"candidates":[{"content":{"parts":[%b]}}],"usageMetadata":{%b},"responseId":"a"}' % (text, usage) + b"\r\n\r\n"
+
 
 CHAT = (
-    b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":""}}],"usage":null}\n\n',
-    b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"Hello"}}],"usage":null}\n\n',
-    b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}\n\n',
-    b'data: {"id":"c","object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":12,"total_tokens":21}}\n\n',
+    chat(b'{"role":"assistant","content":""}'),
+    chat(b'{"content":"Hello"}'),
+    chat(b"{}"),
+    chat(b"{}", b'{"prompt_tokens":9,"completion_tokens":12,"total_tokens":21}'),
     b"data: [DONE]\n\n",
 )
 MESSAGES = (
-    b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","role":"assistant","content":[],"usage":{"input_tokens":20,'
-    b'"cache_creation_input_tokens":0,"cache_read_input_tokens":5,"output_tokens":1}}}\n\n',
-    b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n',
-    b'event: ping\ndata: {"type":"ping"}\n\n',
-    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hel"}}\n\n',
-    b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n',
-    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":15}}\n\n',
-    b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+    named(b"message_start", b',"message":{"id":"m","usage":{"input_tokens":20,"cache_read_input_tokens":5,"output_tokens":1}}'),
+    named(b"content_block_start", b',"index":0,"content_block":{"type":"text","text":""}'),
+    named(b"ping", b""),
+    named(b"content_block_delta", b',"index":0,"delta":{"type":"text_delta","text":"Hel"}'),
+    named(b"content_block_stop", b',"index":0'),
+    named(b"message_delta", b',"delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":15}'),
+    named(b"message_stop", b""),
 )
 GENERATE = (
-    b'data: {"candidates":[{"content":{"role":"model","parts":[{"text":"Hm","thought":true}]}}],"usageMetadata":{"promptTokenCount":9,"totalTokenCount":21,"thoughtsTokenCount":12}}\r\n\r\n',
-    b'data: {"candidates":[{"content":{"parts":[{"text":"Hel"}]}}],"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":2,"totalTokenCount":23,"thoughtsTokenCount":12}}\r\n\r\n',
-    b'data: {"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":4,"totalTokenCount":25,"thoughtsTokenCount":12},"responseId":"a"}\r\n\r\n',
+    candidate(b'{"text":"Hm","thought":true}', b'"promptTokenCount":9,"totalTokenCount":21,"thoughtsTokenCount":12'),
+    candidate(b'{"text":"Hel"}', b'"promptTokenCount":9,"candidatesTokenCount":2,"totalTokenCount":23,"thoughtsTokenCount":12'),
+    candidate(b'{"text":""}', b'"promptTokenCount":9,"candidatesTokenCount":4,"totalTokenCount":25,"thoughtsTokenCount":12'),
 )
 RESPONSES = (
-    b'event: response.created\ndata: {"type":"response.created","response":{"id":"r","status":"in_progress","output":[],"usage":null}}\n\n',
-    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"Hi"}\n\n',
-    b'event: response.completed\ndata: {"type":"response.completed","response":{"id":"r","status":"completed","usage":{"input_tokens":36,"input_tokens_details":'
-    b'{"cached_tokens":0},"output_tokens":87,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":123}}}\n\n',
+    named(b"response.created", b',"response":{"id":"r","status":"in_progress","output":[],"usage":null}'),
+    named(b"response.output_text.delta", b',"delta":"Hi"'),
+    named(
+        b"response.completed",
+        b',"response":{"id":"r","usage":{"input_tokens":36,"input_tokens_details":{"cached_tokens":0},"output_tokens":87,'
+        b'"output_tokens_details":{"reasoning_tokens":0},"total_tokens":123}}',
+    ),
 )
 STREAMS = {
     "chat": (CHAT, (9, 12)),
@@ -103,14 +121,14 @@ def test_the_input_is_found_when_its_event_is_cut_and_others_follow() -> None:
 @pytest.mark.parametrize(
     ("body", "usage"),
     [
-        (b'{"id":"x","choices":[],"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,"prompt_tokens_details":{"cached_tokens":0}}}', (19, 10)),
+        (b'{"id":"x","usage":{"prompt_tokens":19,"completion_tokens":10,"prompt_tokens_details":{"cached_tokens":0}}}', (19, 10)),
         (b'{"type":"message","content":[],"usage":{"input_tokens":20,"cache_read_input_tokens":1000,"output_tokens":60}}', (20,
         60)),
         (b'{"candidates":[],"usageMetadata":{"promptTokenCount":100,"candidatesTokenCount":20,"totalTokenCount":150}}', (100, 20)),
         (b'{"usage" : {"prompt_tokens" :\n 3, "total_tokens": 3}}', (3, 0)),
         (b'{"error":{"message":"no"}}', (0, 0)),
         (b'{"usage":null}', (0, 0)),
-        (b'{"choices":[{"message":{"content":"\\"usage\\":{\\"prompt_tokens\\":999}"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}', (1, 2)),
+        (b'{"content":"\\"usage\\":{\\"prompt_tokens\\":999}","usage":{"prompt_tokens":1,"completion_tokens":2}}', (1, 2)),
         (b"", (0, 0)),
         (b"\x00\xff" * 100, (0, 0)),
     ],

@@ -8,7 +8,7 @@ from typing import Any, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.timers import TICK, Timed, Wheel
+from proxy.net.timers import TICK, Timed, Wheel
 
 
 class Handle:

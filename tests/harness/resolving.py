@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import Sequence
 
-from proxy.resolver import Address
+from proxy.upstream.resolver import Address
 
 
 class Names:

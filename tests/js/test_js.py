@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from proxy.gate import hash_licence
+from proxy.routing.gate import hash_licence
 from tests.sdk.host import Host, running
 
 HERE = Path(__file__).parent

@@ -9,7 +9,7 @@ import openai
 import pytest
 from google.genai import errors
 
-from proxy.gate import hash_licence
+from proxy.routing.gate import hash_licence
 from tests.sdk.clients import CLAUDE, GEMINI, GPT, make_anthropic, make_genai, make_openai, say
 from tests.sdk.host import Host, command, running
 

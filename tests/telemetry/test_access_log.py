@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.outcomes import ErrorType, Outcome, Phase
 from proxy.telemetry.access_log import AccessLog, AccessRecord, path_of
 from proxy.telemetry.line_writer import LineWriter
 from proxy.telemetry.metrics import Metrics
-from proxy.telemetry.outcomes import ErrorType, Outcome, Phase
 from proxy.telemetry.redaction import Redactor
 
 MARKER = "MARKER7f3a"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from proxy.outcomes import ErrorType, Outcome, Phase
 from proxy.telemetry import catalogue
 from proxy.telemetry.families import Kind, Spec
 from proxy.telemetry.metrics import LIMIT_NAMES, Metrics
-from proxy.telemetry.outcomes import ErrorType, Outcome, Phase
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "metrics.md"

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from proxy.outcomes import ErrorType, Outcome, Phase
 from proxy.telemetry import catalogue
 from proxy.telemetry.families import CHILDREN_PER_PART
 from proxy.telemetry.metrics import Metrics
-from proxy.telemetry.outcomes import ErrorType, Outcome, Phase
 
 OWN = ("dragoman_", "gen_ai_")
 

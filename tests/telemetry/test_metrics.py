@@ -6,11 +6,11 @@ from dataclasses import fields
 
 import pytest
 
+from proxy.outcomes import ErrorType, Outcome, Phase
 from proxy.settings import Limits, Timeouts
 from proxy.telemetry import catalogue
 from proxy.telemetry.families import Kind
 from proxy.telemetry.metrics import Metrics
-from proxy.telemetry.outcomes import ErrorType, Outcome, Phase
 
 ROUTE = ("alpha", "POST /v1/chat", "POST", "m-1")
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 import h11
 import pytest
 
-from proxy.telemetry.outcomes import ErrorType
+from proxy.outcomes import ErrorType
 from proxy.wire.answers import error_body, error_event, render
 from proxy.wire.refusal import Refusal, bad_request, bad_response
 from translators.model import Protocol

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proxy.outcomes import ErrorType
 from proxy.settings import Limits
-from proxy.telemetry.outcomes import ErrorType
 from proxy.wire.head import CHUNKED
 from proxy.wire.parser import HeadParser
 from proxy.wire.refusal import Refusal
@@ -93,7 +93,7 @@ def test_B13_a_coding_in_http_1_0_is_refused(parser: HeadParser) -> None:
     refused(parser, head(b"Transfer-Encoding: chunked", start=b"HTTP/1.0 200 OK"))
 
 
-@pytest.mark.parametrize("code", [*(code for code in range(0x20) if code not in {9}), 0x7F])
+@pytest.mark.parametrize("code", [*(code for code in range(0x20) if code != 9), 0x7F])
 def test_B14_a_control_character_anywhere_is_refused(parser: HeadParser, code: int) -> None:
     for raw in (b"X-A: a%cb" % code, b"X-A: %c" % code, b"X%c-A: b" % code):
         refused(parser, head(b"Content-Length: 5", raw))

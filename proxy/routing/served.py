@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from proxy.telemetry.outcomes import ErrorType
-from proxy.upstream import Pool
+from proxy.outcomes import ErrorType
+from proxy.upstream.pool import Pool
 from proxy.wire.fields import field_line
 from proxy.wire.refusal import Refusal
 from translators.model import AuthKind, ModelRule, Platform, Upstream

@@ -5,9 +5,9 @@ import hmac
 import re
 from collections.abc import Iterable
 
+from proxy.outcomes import ErrorType
 from proxy.telemetry.logs import RateLimiter
 from proxy.telemetry.metrics import Metrics
-from proxy.telemetry.outcomes import ErrorType
 from proxy.wire.head import RequestHead
 from proxy.wire.refusal import Refusal
 from proxy.wire.target import single_parameter

@@ -9,10 +9,10 @@ from typing import Protocol, TypeVar
 
 import aiohappyeyeballs
 
-from proxy.resolver import Address, Resolver
-from proxy.sockets import tune
+from proxy.net.sockets import tune
+from proxy.outcomes import ErrorType, Phase
 from proxy.telemetry.metrics import UpstreamMetrics
-from proxy.telemetry.outcomes import ErrorType, Phase
+from proxy.upstream.resolver import Address, Resolver
 from proxy.wire.refusal import Refusal, bad_response
 from translators.model import Upstream
 

@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping
 from urllib.parse import unquote
 
-from proxy.gate import Gate, credentials
-from proxy.platforms import Served
+from proxy.outcomes import METHODS, ErrorType
+from proxy.routing.gate import Gate, credentials
+from proxy.routing.served import Served
 from proxy.telemetry.metrics import ExchangeMetrics, Metrics
-from proxy.telemetry.outcomes import METHODS, ErrorType
-from proxy.upstream import Pool
+from proxy.upstream.pool import Pool
 from proxy.wire.fields import field_line, forwarded_request_lines
 from proxy.wire.head import RequestHead
 from proxy.wire.names import CREDENTIAL_PARAMETERS
@@ -28,7 +28,7 @@ NO_ROUTE = "none"  # label of exchanges that never found one
 NATIVE = "native"
 _MEMO_SIZE = 1024
 _MEMO_HEAD = 8 * 1024  # longer heads are planned anew each time
-_MODELS_PER_PLAN = 256
+_MODELS_PER_PLAN = 16
 _NATIVE_METHODS = tuple(sorted(METHODS))
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _PLAIN_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,15})(?=\r\n)")

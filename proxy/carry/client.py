@@ -6,19 +6,17 @@ of the client's side; what a request means is decided in `wire` and `table`, wha
 
 import asyncio
 from math import inf
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from proxy.exchange import Exchange
-from proxy.sockets import reset_on_close
-from proxy.table import Plan
-from proxy.telemetry.outcomes import ErrorType, Outcome
-from proxy.timers import Timed
+from proxy.carry.exchange import Exchange
+from proxy.carry.worker import Worker
+from proxy.net.sockets import reset_on_close
+from proxy.net.timers import Timed
+from proxy.outcomes import ErrorType, Outcome
+from proxy.routing.table import Plan
 from proxy.wire.answers import render
 from proxy.wire.head import check_incomplete
 from proxy.wire.refusal import Refusal
-
-if TYPE_CHECKING:
-    from proxy.server import Gateway
 
 _TIMED_OUT = "The request did not arrive in time."
 
@@ -42,13 +40,13 @@ class ClientConnection(asyncio.Protocol, Timed):
         "full",
         "peer",
         "peer_bytes",
-        "server",
         "transport",
+        "worker",
     )
 
-    def __init__(self, server: "Gateway") -> None:
+    def __init__(self, worker: Worker) -> None:
         Timed.__init__(self)
-        self.server = server
+        self.worker = worker
         self.transport: asyncio.Transport | None = None
         self.exchange: Exchange | None = None
         self.peer = ""
@@ -69,15 +67,15 @@ class ClientConnection(asyncio.Protocol, Timed):
     # -- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        server = self.server
+        worker = self.worker
         self.transport = cast("asyncio.Transport", transport)
-        self.transport.set_write_buffer_limits(high=server.limits.write_buffer)
+        self.transport.set_write_buffer_limits(high=worker.limits.write_buffer)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else "unix"
         self.peer_bytes = self.peer.encode("ascii", "replace")
         sock = transport.get_extra_info("socket")
         self._fd = sock.fileno() if sock is not None else -1
-        if not server.admit(self):
+        if not worker.admit(self):
             self._refuse(
                 Refusal(
                     503,
@@ -90,14 +88,14 @@ class ClientConnection(asyncio.Protocol, Timed):
                 )
             )
             return
-        server.wheel.arm(self, server.wheel.now + server.timeouts.t_header)
+        worker.wheel.arm(self, worker.wheel.now + worker.timeouts.t_header)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's shape
         self.transport = None
         self.deadline = inf
         if self._paused:
-            self.server.departures.forget(self._fd)
-        self.server.dismiss(self)
+            self.worker.departures.forget(self._fd)
+        self.worker.dismiss(self)
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.client_left()
@@ -119,7 +117,7 @@ class ClientConnection(asyncio.Protocol, Timed):
 
     def resume_writing(self) -> None:
         self.full = False
-        self.server.wheel.arm(self, self._total_at)
+        self.worker.wheel.arm(self, self._total_at)
         exchange = self.exchange
         if exchange is None:
             self._rest()
@@ -143,7 +141,7 @@ class ClientConnection(asyncio.Protocol, Timed):
     def _next(self, data: bytes) -> None:
         """Begin the next request, if its head is here as a whole."""
         plan = self._plan
-        if plan is not None and plan.table is self.server.table and data.startswith(plan.prefix):
+        if plan is not None and plan.table is self.worker.table and data.startswith(plan.prefix):
             # Most often a client repeats its head but for the length: no search, no look-up (benchmarks/micro.py).
             start = len(plan.prefix)
             end = data.find(b"\r\n", start, start + 16)
@@ -161,7 +159,7 @@ class ClientConnection(asyncio.Protocol, Timed):
                 return
             end += 4
             self._buffer = b""
-            plan, length = self.server.plan(data[:end], self.peer)
+            plan, length = self.worker.plan(data[:end], self.peer)
         except Refusal as refusal:
             self._refuse(refusal, b"" if end < 0 else data[end:])
             return
@@ -172,19 +170,19 @@ class ClientConnection(asyncio.Protocol, Timed):
         if not data:
             self._rest()
             return
-        check_incomplete(data, self.server.limits)
+        check_incomplete(data, self.worker.limits)
         if not self._buffer:
-            self.server.wheel.arm(self, self.server.wheel.now + self.server.timeouts.t_header)
+            self.worker.wheel.arm(self, self.worker.wheel.now + self.worker.timeouts.t_header)
         self._buffer = data
 
     def _begin(self, plan: Plan, length: int, body: bytes) -> None:
-        server = self.server
-        total = server.timeouts.t_total
+        worker = self.worker
+        total = worker.timeouts.t_total
         self.deadline = self._total_at = inf
         if total:
-            self._total_at = server.wheel.now + total
-            server.wheel.arm(self, self._total_at)
-        exchange = self.exchange = Exchange(self, plan, plan.request_id or server.new_id())
+            self._total_at = worker.wheel.now + total
+            worker.wheel.arm(self, self._total_at)
+        exchange = self.exchange = Exchange(self, plan, plan.request_id or worker.new_id())
         try:
             rest = exchange.start(length, body)
         except Refusal as refusal:
@@ -194,15 +192,15 @@ class ClientConnection(asyncio.Protocol, Timed):
             self._queue(rest)
 
     def _upload(self, exchange: Exchange, data: bytes) -> None:
-        server = self.server
-        now = server.wheel.now
+        worker = self.worker
+        now = worker.wheel.now
         if not self.full:
-            self.deadline = now + server.timeouts.t_body_idle
+            self.deadline = now + worker.timeouts.t_body_idle
         self._upload_bytes += len(data)
         elapsed = now - self._upload_since
-        rate = server.timeouts.body_min_rate
+        rate = worker.timeouts.body_min_rate
         try:
-            if rate and elapsed > server.timeouts.body_rate_grace and self._upload_bytes < rate * elapsed:
+            if rate and elapsed > worker.timeouts.body_rate_grace and self._upload_bytes < rate * elapsed:
                 raise _too_slow("body_min_rate")
             rest = exchange.request_data(data)
         except Refusal as refusal:
@@ -213,19 +211,19 @@ class ClientConnection(asyncio.Protocol, Timed):
 
     def upload_began(self) -> None:
         """A body is on its way: from now on it must not idle (rule J02)."""
-        wheel = self.server.wheel
+        wheel = self.worker.wheel
         self._upload_since = wheel.now
         self._upload_bytes = 0
         if not self._paused:
-            wheel.arm(self, wheel.now + self.server.timeouts.t_body_idle)
+            wheel.arm(self, wheel.now + self.worker.timeouts.t_body_idle)
 
     def upload_ended(self) -> None:
-        self.server.wheel.arm(self, self._total_at)
+        self.worker.wheel.arm(self, self._total_at)
 
     def _queue(self, data: bytes) -> None:
         """Bytes of later requests: kept, within bounds, until the running exchange has ended."""
         self._buffer += data
-        limits = self.server.limits
+        limits = self.worker.limits
         if len(self._buffer) > limits.header_section or self._buffer.count(b"\r\n\r\n") >= limits.pipelined_requests:
             self.pause_reading()
 
@@ -247,14 +245,14 @@ class ClientConnection(asyncio.Protocol, Timed):
         exchange = self.exchange
         half_close = exchange is not None and exchange.dispatch is not None and exchange.dispatch.served.platform.half_close
         if self._fd >= 0:
-            self.server.departures.watch(self._fd, self._departed, half_close=half_close)
+            self.worker.departures.watch(self._fd, self._departed, half_close=half_close)
 
     def resume_reading(self) -> None:
         transport = self.transport
         if transport is None or not self._paused or transport.is_closing():
             return
         self._paused = False
-        self.server.departures.forget(self._fd)
+        self.worker.departures.forget(self._fd)
         transport.resume_reading()
         if self.exchange is not None and self.exchange.body_left:
             self.upload_began()
@@ -270,7 +268,7 @@ class ClientConnection(asyncio.Protocol, Timed):
             self._close(linger=body_left)
             return
         if self._buffer:
-            self.server.loop.call_soon(self._continue)
+            self.worker.loop.call_soon(self._continue)
         else:
             self._rest()
 
@@ -284,24 +282,24 @@ class ClientConnection(asyncio.Protocol, Timed):
 
     def _rest(self) -> None:
         """Idle between requests."""
-        server = self.server
+        worker = self.worker
         if self._closing or self._linger_left:
             return
-        deadline = self.deadline = server.wheel.now + server.timeouts.t_keepalive
+        deadline = self.deadline = worker.wheel.now + worker.timeouts.t_keepalive
         if deadline < self.slot:
-            server.wheel.arm(self, deadline)
+            worker.wheel.arm(self, deadline)
 
     def answer(self, refusal: Refusal, request_id: bytes, *, body_left: bool) -> None:
         """A local answer ends the exchange. With a body still to come, the connection cannot go on (rule F09)."""
         exchange, self.exchange = self.exchange, None
         plan = exchange.plan if exchange is not None else None
-        keep_alive = plan is not None and plan.keep_alive and not (body_left or refusal.close or self.server.draining)
+        keep_alive = plan is not None and plan.keep_alive and not (body_left or refusal.close or self.worker.draining)
         self.write(
             render(
                 refusal,
                 refusal.protocol,
                 request_id=request_id,
-                pseudonym=self.server.settings.via,
+                pseudonym=self.worker.settings.via,
                 close=not keep_alive,
                 head_only=plan is not None and plan.method == "HEAD",
             )
@@ -309,7 +307,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         if not keep_alive:
             self._close(linger=True)
         elif self._buffer:
-            self.server.loop.call_soon(self._continue)
+            self.worker.loop.call_soon(self._continue)
         else:
             self._rest()
 
@@ -330,16 +328,16 @@ class ClientConnection(asyncio.Protocol, Timed):
 
     def _refuse(self, refusal: Refusal, rest: bytes = b"") -> None:
         """A local answer to a head that never became an exchange; `rest` came behind it."""
-        server = self.server
-        request_id = refusal.request_id or server.new_id()
-        server.note_refusal(refusal, request_id, self.peer)
-        keep_alive = not (refusal.close or server.draining)
+        worker = self.worker
+        request_id = refusal.request_id or worker.new_id()
+        worker.note_refusal(refusal, request_id, self.peer)
+        keep_alive = not (refusal.close or worker.draining)
         self.write(
             render(
                 refusal,
                 refusal.protocol,
                 request_id=request_id,
-                pseudonym=server.settings.via,
+                pseudonym=worker.settings.via,
                 close=not keep_alive,
                 head_only=refusal.head_only,
             )
@@ -348,7 +346,7 @@ class ClientConnection(asyncio.Protocol, Timed):
             self._close(linger=True)
         elif rest:
             self._buffer = rest
-            server.loop.call_soon(self._continue)
+            worker.loop.call_soon(self._continue)
         else:
             self._rest()
 
@@ -359,13 +357,13 @@ class ClientConnection(asyncio.Protocol, Timed):
             return
         self._closing = True
         self._buffer = b""
-        server = self.server
+        worker = self.worker
         if linger and not transport.is_closing():
-            self._linger_left = server.limits.linger_bytes
+            self._linger_left = worker.limits.linger_bytes
             self.resume_reading()
             if transport.can_write_eof():
                 transport.write_eof()
-            server.wheel.arm(self, server.wheel.now + server.timeouts.t_linger)
+            worker.wheel.arm(self, worker.wheel.now + worker.timeouts.t_linger)
             return
         transport.close()
         if transport.get_write_buffer_size():
@@ -380,7 +378,7 @@ class ClientConnection(asyncio.Protocol, Timed):
     def _watch_stall(self) -> None:
         if self.transport is not None:
             self._stalled_at = self.transport.get_write_buffer_size()
-            self.server.wheel.arm(self, self.server.wheel.now + self.server.timeouts.t_write_stall)
+            self.worker.wheel.arm(self, self.worker.wheel.now + self.worker.timeouts.t_write_stall)
 
     def _abort(self) -> None:
         if self.transport is not None:
@@ -440,7 +438,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         size = transport.get_write_buffer_size()
         if self._linger_left or size >= self._stalled_at:
             if size:
-                self.server.metrics.limit("t_write_stall").inc()
+                self.worker.metrics.limit("t_write_stall").inc()
             transport.abort()
         else:
             self._watch_stall()

@@ -13,13 +13,14 @@ per answer:
 import asyncio
 from enum import IntEnum
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from proxy.table import Dispatch, Plan
-from proxy.tap import Tap
-from proxy.telemetry.outcomes import Outcome, Phase
-from proxy.upload import Upload, too_large, twice
-from proxy.upstream import UpstreamConnection
+from proxy.carry.tap import Tap
+from proxy.carry.upload import Upload, too_large, twice
+from proxy.carry.worker import Worker
+from proxy.outcomes import Outcome, Phase
+from proxy.routing.table import Dispatch, Plan
+from proxy.upstream.connection import UpstreamConnection
 from proxy.wire.answers import error_event
 from proxy.wire.fields import NOTHING, bodyless, response_lines
 from proxy.wire.framing import ChunkedReader
@@ -27,9 +28,6 @@ from proxy.wire.head import CHUNKED
 from proxy.wire.model import DuplicateModelError, peek_json
 from proxy.wire.refusal import Refusal
 from proxy.wire.response import UNTIL_CLOSE, ResponseHead
-
-if TYPE_CHECKING:
-    from proxy.client import ClientConnection
 
 _PEEK = 64 * 1024  # a complete body up to this size is looked into for the model at once
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})  # rule K06
@@ -43,6 +41,27 @@ class Framing(IntEnum):
     ENCHUNK = 1
     DECHUNK = 2
     RAW = 3
+
+
+class Downstream(Protocol):
+    """The client connection, as its exchange sees it."""
+
+    @property
+    def worker(self) -> Worker: ...
+    @property
+    def peer_bytes(self) -> bytes: ...
+    @property
+    def full(self) -> bool:
+        """Whether the client does not take what was written to it."""
+
+    def write(self, data: bytes) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def upload_began(self) -> None: ...
+    def upload_ended(self) -> None: ...
+    def exchange_done(self, *, keep_alive: bool, body_left: bool) -> None: ...
+    def answer(self, refusal: Refusal, request_id: bytes, *, body_left: bool) -> None: ...
+    def cut(self, last_words: bytes, *, reset: bool) -> None: ...
 
 
 class Exchange:
@@ -78,7 +97,7 @@ class Exchange:
         "upstream",
     )
 
-    def __init__(self, client: "ClientConnection", plan: Plan, request_id: bytes) -> None:
+    def __init__(self, client: Downstream, plan: Plan, request_id: bytes) -> None:
         self.client = client
         self.plan = plan
         self.method = plan.method
@@ -101,6 +120,10 @@ class Exchange:
         self._payload: ChunkedReader | None = None
         self._last_chunk = 0.0
         self._answer_reader: ChunkedReader | None = None  # the upstream connection's, where it follows chunks
+
+    @property
+    def peer_bytes(self) -> bytes:
+        return self.client.peer_bytes
 
     @property
     def bytes_in(self) -> int:
@@ -142,7 +165,7 @@ class Exchange:
             raise too_large()
 
     def _body_limit(self) -> int:
-        return self.dispatch.served.body_limit if self.dispatch is not None else self.client.server.limits.body
+        return self.dispatch.served.body_limit if self.dispatch is not None else self.client.worker.limits.body
 
     def _peek(self, body: bytes) -> Dispatch:
         """The dispatch of a body that is here as a whole."""
@@ -154,7 +177,7 @@ class Exchange:
                 raise twice() from None
         if not plan.needs_model:
             return plan.for_model(None)
-        upload = Upload(plan, len(body), self.client.server.limits, 0, self.client.server.hold)
+        upload = Upload(plan, len(body), self.client.worker.limits, 0, self.client.worker.hold)
         framed, _ = upload.feed(body)
         _, model = upload.find_model(framed)
         return plan.for_model(model)
@@ -162,8 +185,8 @@ class Exchange:
     def _start_upload(self, plan: Plan, length: int, body: bytes) -> bytes:
         if length > 0:
             self._check_size(length)
-        server = self.client.server
-        upload = self._upload = Upload(plan, length, server.limits, self._body_limit(), server.hold)
+        worker = self.client.worker
+        upload = self._upload = Upload(plan, length, worker.limits, self._body_limit(), worker.hold)
         if plan.expect_continue and not body:
             self.client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         framed, rest = upload.feed(body) if body else (b"", b"")
@@ -217,8 +240,8 @@ class Exchange:
         self._opening = got
         upload = self._upload
         if upload is None:
-            server = self.client.server
-            upload = self._upload = Upload(self.plan, 0, server.limits, 0, server.hold)
+            worker = self.client.worker
+            upload = self._upload = Upload(self.plan, 0, worker.limits, 0, worker.hold)
         upload.hold(framed)
         if upload.left:
             self.client.pause_reading()
@@ -311,10 +334,10 @@ class Exchange:
 
     def _head_bytes(self, head: ResponseHead) -> bytes:
         """The answer's head for the client, and the choice of its framing."""
-        server, shape = self.client.server, head.shape
+        worker, shape = self.client.worker, head.shape
         if (
             shape.complete and head.code == 200 and head.length != UNTIL_CLOSE and self._keep_alive and self.plan.plain_answer
-            and not (self._event_stream or server.draining or head.http10)
+            and not (self._event_stream or worker.draining or head.http10)
         ):  # fmt: skip
             return head.raw  # what the rules below would make of it, too (a microsecond less)
         dispatch = self.dispatch
@@ -322,7 +345,7 @@ class Exchange:
         drop, extra = self._choose_framing(head)
         lines = [head.status_line, response_lines(head, set_cookie=dispatch.served.platform.set_cookie, drop=drop), extra]
         if not shape.has_date:
-            lines.append(b"Date: %b\r\n" % server.wheel.date)
+            lines.append(b"Date: %b\r\n" % worker.wheel.date)
         if not shape.has_request_id:
             lines.append(b"x-request-id: %b\r\n" % self.request_id)
         if self._event_stream:
@@ -330,7 +353,7 @@ class Exchange:
                 lines.append(b"Cache-Control: no-cache\r\n")
             if b"x-accel-buffering" not in shape.lower:
                 lines.append(b"X-Accel-Buffering: no\r\n")
-        if server.draining:
+        if worker.draining:
             self._keep_alive = False
         if not self._keep_alive:
             lines.append(b"Connection: close\r\n")
@@ -394,7 +417,7 @@ class Exchange:
             self.client.write(b"0\r\n\r\n")
         code = self.head.code  # type: ignore[union-attr]
         client = self.client
-        client.server.recorder.record(self, code, Outcome.UPSTREAM_ERROR if code >= 400 else Outcome.OK)
+        client.worker.recorder.record(self, code, Outcome.UPSTREAM_ERROR if code >= 400 else Outcome.OK)
         client.exchange_done(keep_alive=self._keep_alive, body_left=bool(self.body_left))
 
     # -- failures
@@ -433,7 +456,7 @@ class Exchange:
         self._abandon()
         if outcome is None:
             outcome = Outcome.FAILED if refusal.status >= 500 else Outcome.REFUSED
-        self.client.server.recorder.record(self, refusal.status, outcome, refusal)
+        self.client.worker.recorder.record(self, refusal.status, outcome, refusal)
         self.client.answer(refusal, self.request_id, body_left=bool(self.body_left))
 
     def _cut(self, refusal: Refusal, outcome: Outcome, *, chunked: bool) -> None:
@@ -441,7 +464,7 @@ class Exchange:
         words = self._last_words(refusal, chunked=chunked)
         self._abandon()
         code = self.head.code if self.head is not None else 0
-        self.client.server.recorder.record(self, code, outcome, refusal)
+        self.client.worker.recorder.record(self, code, outcome, refusal)
         self.client.cut(words, reset=self._framing in {Framing.RAW, Framing.DECHUNK})
 
     def _last_words(self, refusal: Refusal, *, chunked: bool) -> bytes:
@@ -463,7 +486,7 @@ class Exchange:
         if self.dispatch is not None:
             self.dispatch.pool.metrics.cancel(self.phase)
         self._abandon()
-        self.client.server.recorder.record(self, _CLIENT_LEFT, Outcome.CLIENT_CLOSED)
+        self.client.worker.recorder.record(self, _CLIENT_LEFT, Outcome.CLIENT_CLOSED)
 
     def _abandon(self) -> None:
         if self._upload is not None:

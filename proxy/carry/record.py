@@ -2,19 +2,42 @@
 
 import re
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from proxy.table import NO_ROUTE, Dispatch, Plan
+from proxy.carry.tap import Tap
+from proxy.outcomes import Outcome, Phase
+from proxy.routing.table import NO_ROUTE, Dispatch, Plan
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.metrics import Metrics
-from proxy.telemetry.outcomes import Outcome, Phase
 from proxy.wire.refusal import Refusal
-
-if TYPE_CHECKING:
-    from proxy.exchange import Exchange
+from proxy.wire.response import ResponseHead
 
 _PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _OUTCOMES = {outcome: outcome.label.encode("ascii") for outcome in Outcome}
+
+
+class Recorded(Protocol):
+    """What is written down of an exchange. Times are those of `perf_counter`, 0.0 where something never happened."""
+
+    plan: Plan
+    dispatch: Dispatch | None
+    request_id: bytes
+    started: float
+    sent_at: float
+    head_at: float
+    overhead: float
+    counted: bool
+    reused: bool
+    phase: Phase
+    head: ResponseHead | None
+    tap: Tap | None
+
+    @property
+    def peer_bytes(self) -> bytes: ...
+    @property
+    def bytes_in(self) -> int: ...
+    @property
+    def bytes_out(self) -> int: ...
 
 
 class Recorder:
@@ -26,7 +49,7 @@ class Recorder:
         self._metrics = metrics
         self._log = log
 
-    def record(self, exchange: "Exchange", status: int, outcome: Outcome, refusal: Refusal | None = None) -> None:
+    def record(self, exchange: Recorded, status: int, outcome: Outcome, refusal: Refusal | None = None) -> None:
         """One exchange ended with this status (499 when the client left) and outcome."""
         duration = perf_counter() - exchange.started
         dispatch, plan = exchange.dispatch, exchange.plan
@@ -61,7 +84,7 @@ class Recorder:
             waited = exchange.head_at - exchange.sent_at if ttfb and exchange.sent_at else 0.0
             self._log.write_exchange(
                 exchange.request_id,
-                exchange.client.peer_bytes,
+                exchange.peer_bytes,
                 fixed,
                 status,
                 _OUTCOMES[outcome],
@@ -81,7 +104,7 @@ class Recorder:
         return dispatch.log_fixed
 
 
-def _more(exchange: "Exchange", outcome: Outcome, refusal: Refusal | None, tokens_in: int, tokens_out: int) -> bytes:
+def _more(exchange: Recorded, outcome: Outcome, refusal: Refusal | None, tokens_in: int, tokens_out: int) -> bytes:
     """The fields that most lines do not have. Everything here is a number or from a closed list, but the upstream's id."""
     head = exchange.head
     parts: list[bytes] = []

@@ -6,9 +6,9 @@ have to wait for the name or for a connection. Whole small bodies never come her
 
 from collections.abc import Callable
 
+from proxy.outcomes import ErrorType
+from proxy.routing.table import Plan
 from proxy.settings import Limits
-from proxy.table import Plan
-from proxy.telemetry.outcomes import ErrorType
 from proxy.wire.framing import ChunkedReader, FramingError
 from proxy.wire.head import CHUNKED
 from proxy.wire.model import DuplicateModelError, ModelFinder, finder_for
