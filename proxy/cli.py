@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import dataclasses
 import gc
+import os
 import secrets
 import signal
 import sys
@@ -25,10 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status is 0 when it did what it was asked to do."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()
+        return status
     except InvalidFileError as exc:
         print(exc, file=sys.stderr)
         return FAILED
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,7 +94,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 def _upstream(text: str) -> tuple[str, str]:
     name, equals, url = text.partition("=")
     if not equals:
-        raise ValueError(f"--upstream {text!r}: write PLATFORM=URL, for example openai=http://127.0.0.1:9000")
+        raise ValueError(f"--upstream {text!r}: write PLATFORM=URL, with a URL such as http://127.0.0.1:9000")
     return name, url
 
 

@@ -23,13 +23,13 @@ from translators.yamlfile import Node, Scalar
 COUNTS = frozenset(
     (
         "header_count", "response_header_count", "client_connections", "pipelined_requests", "upstream_connections",
-        "interim_responses", "retries",
+        "interim_responses",
     )
 )  # fmt: skip
 # Where 0 has a meaning: no limit, off, or nothing to wait for.
 ZERO = frozenset(
     (
-        "body", "buffered_bytes_total", "upstream_connections", "interim_responses", "socket_buffer", "linger_bytes", "retries",
+        "body", "buffered_bytes_total", "upstream_connections", "interim_responses", "socket_buffer", "linger_bytes",
         "body_min_rate", "body_rate_grace", "t_total", "t_pool_idle", "t_linger", "pre_drain", "t_drain",
     )
 )  # fmt: skip

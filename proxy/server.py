@@ -208,7 +208,7 @@ class Gateway:
         on = [name for name, one in served.items() if one.pool is not None]
         off = [f"{name} (set {', '.join(one.missing)})" for name, one in served.items() if one.missing]
         lines = [f"dragoman is listening on {base}"]
-        lines.append(f"  set {hint}: base_url={base}/{{platform}}/v1 for OpenAI-shaped platforms, else {base}/{{platform}}")
+        lines.append(f"  set {hint}: base_url={base}/{{platform}}/v1 where its own base_url ends in /v1, else {base}/{{platform}}")
         lines.append(f"  platforms: {', '.join(on)}")
         if self.sandbox is not None:
             lines.append("  all of them are answered by the embedded sandbox: any key does, nothing leaves this machine")

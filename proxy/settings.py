@@ -33,7 +33,6 @@ class Limits:
     write_buffer: int = 64 * KIB  # high-water mark of one transport
     socket_buffer: int = 128 * KIB  # SO_SNDBUF to clients, SO_RCVBUF from upstreams; 0: the kernel's choice
     linger_bytes: int = 1 * MIB
-    retries: int = 1  # on another address, only while no byte of the request was sent
 
 
 @dataclass(frozen=True, slots=True)

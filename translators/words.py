@@ -23,13 +23,13 @@ class Handling(StrEnum):
 
 
 # The names of the proxy's settings that a platform may override. A test holds them against the proxy's own.
-ZERO_TIMEOUTS = frozenset({"t_total", "t_pool_idle"})  # 0: no limit, no keeping
+ZERO_TIMEOUTS = frozenset({"t_pool_idle"})  # 0: no limit, no keeping
 TIMEOUTS = (
-    "t_dns", "t_connect", "t_tls", "t_pool_wait", "t_first_byte", "t_between_bytes", "t_total",
-    "t_pool_idle", "t_pool_age", "t_body_idle",
+    "t_dns", "t_connect", "t_tls", "t_pool_wait", "t_first_byte", "t_between_bytes",
+    "t_pool_idle", "t_pool_age",
 )  # fmt: skip
 ZERO_LIMITS = frozenset({"body", "upstream_connections"})  # 0: no limit
-LIMITS = ("body", "buffered_body", "upstream_connections")
+LIMITS = ("body", "upstream_connections")
 _COUNTS = frozenset({"upstream_connections"})
 
 

@@ -5,6 +5,7 @@ of the client's side; what a request means is decided in `wire` and `table`, wha
 """
 
 import asyncio
+import re
 from math import inf
 from typing import cast
 
@@ -18,6 +19,7 @@ from proxy.wire.answers import render
 from proxy.wire.head import check_incomplete
 from proxy.wire.refusal import Refusal
 
+_EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 _TIMED_OUT = "The request did not arrive in time."
 
 
@@ -134,7 +136,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         elif exchange.body_left:
             self._upload(exchange, data)
         else:
-            self._queue(data)
+            self.queue(data)
 
     # -- requests
 
@@ -150,8 +152,8 @@ class ClientConnection(asyncio.Protocol, Timed):
                 self._buffer = b""
                 self._begin(plan, length, data[end + len(plan.suffix) :])
                 return
-        while data.startswith(b"\r\n"):  # rule A10
-            data = data[2:]
+        if data.startswith(b"\r\n"):  # rule A10
+            data = data[_EMPTY_LINES.match(data).end() :]  # type: ignore[union-attr]  # it matches
         end = data.find(b"\r\n\r\n")
         try:
             if end < 0:
@@ -168,7 +170,9 @@ class ClientConnection(asyncio.Protocol, Timed):
 
     def _wait_for_head(self, data: bytes) -> None:
         if not data:
-            self._rest()
+            self._buffer = b""
+            if self.deadline == inf:
+                self._rest()
             return
         check_incomplete(data, self.worker.limits)
         if not self._buffer:
@@ -184,12 +188,9 @@ class ClientConnection(asyncio.Protocol, Timed):
             worker.wheel.arm(self, self._total_at)
         exchange = self.exchange = Exchange(self, plan, plan.request_id or worker.new_id())
         try:
-            rest = exchange.start(length, body)
+            exchange.start(length, body)
         except Refusal as refusal:
             exchange.refuse(refusal)
-            return
-        if rest:
-            self._queue(rest)
 
     def _upload(self, exchange: Exchange, data: bytes) -> None:
         worker = self.worker
@@ -202,12 +203,9 @@ class ClientConnection(asyncio.Protocol, Timed):
         try:
             if rate and elapsed > worker.timeouts.body_rate_grace and self._upload_bytes < rate * elapsed:
                 raise _too_slow("body_min_rate")
-            rest = exchange.request_data(data)
+            exchange.request_data(data)
         except Refusal as refusal:
             exchange.refuse(refusal)
-            return
-        if rest:
-            self._queue(rest)
 
     def upload_began(self) -> None:
         """A body is on its way: from now on it must not idle (rule J02)."""
@@ -220,7 +218,7 @@ class ClientConnection(asyncio.Protocol, Timed):
     def upload_ended(self) -> None:
         self.worker.wheel.arm(self, self._total_at)
 
-    def _queue(self, data: bytes) -> None:
+    def queue(self, data: bytes) -> None:
         """Bytes of later requests: kept, within bounds, until the running exchange has ended."""
         self._buffer += data
         limits = self.worker.limits
@@ -358,7 +356,7 @@ class ClientConnection(asyncio.Protocol, Timed):
         self._closing = True
         self._buffer = b""
         worker = self.worker
-        if linger and not transport.is_closing():
+        if linger and worker.limits.linger_bytes and not transport.is_closing():
             self._linger_left = worker.limits.linger_bytes
             self.resume_reading()
             if transport.can_write_eof():

@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import Protocol
 
 from proxy.carry.tap import Tap
-from proxy.carry.upload import Upload, too_large, twice
+from proxy.carry.upload import PEEK, Upload, too_large, twice
 from proxy.carry.worker import Worker
 from proxy.outcomes import Outcome, Phase
 from proxy.routing.table import Dispatch, Plan
@@ -29,7 +29,6 @@ from proxy.wire.model import DuplicateModelError, peek_json
 from proxy.wire.refusal import Refusal
 from proxy.wire.response import UNTIL_CLOSE, ResponseHead
 
-_PEEK = 64 * 1024  # a complete body up to this size is looked into for the model at once
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})  # rule K06
 _CLIENT_LEFT = 499
 _CODING = frozenset((b"transfer-encoding",))
@@ -59,6 +58,9 @@ class Downstream(Protocol):
     def resume_reading(self) -> None: ...
     def upload_began(self) -> None: ...
     def upload_ended(self) -> None: ...
+    def queue(self, data: bytes) -> None:
+        """Bytes that belong to later requests."""
+
     def exchange_done(self, *, keep_alive: bool, body_left: bool) -> None: ...
     def answer(self, refusal: Refusal, request_id: bytes, *, body_left: bool) -> None: ...
     def cut(self, last_words: bytes, *, reset: bool) -> None: ...
@@ -143,21 +145,21 @@ class Exchange:
         """What the client still has to send: a count, CHUNKED, or 0."""
         return self._upload.left if self._upload is not None else 0
 
-    def start(self, length: int, body: bytes) -> bytes:
-        """Begin with the bytes that came behind the head; returns those that belong to the next request. Raises Refusal."""
+    def start(self, length: int, body: bytes) -> None:
+        """Begin with the bytes that came behind the head. Raises Refusal."""
         plan = self.plan
         dispatch = self.dispatch
-        if length >= 0 and len(body) >= length and (dispatch is not None or length <= _PEEK):
-            rest = b""
+        if length >= 0 and len(body) >= length and (dispatch is not None or length <= PEEK):
             if len(body) > length:
-                body, rest = body[:length], body[length:]
+                self.client.queue(body[length:])
+                body = body[:length]
             self._bytes_in = length
             if dispatch is None:
                 self.dispatch = self._peek(body)
             self._check_size(length)
             self._connect(body)
-            return rest
-        return self._start_upload(plan, length, body)
+            return
+        self._start_upload(plan, length, body)
 
     def _check_size(self, length: int) -> None:
         limit = self._body_limit()
@@ -182,7 +184,7 @@ class Exchange:
         _, model = upload.find_model(framed)
         return plan.for_model(model)
 
-    def _start_upload(self, plan: Plan, length: int, body: bytes) -> bytes:
+    def _start_upload(self, plan: Plan, length: int, body: bytes) -> None:
         if length > 0:
             self._check_size(length)
         worker = self.client.worker
@@ -190,24 +192,37 @@ class Exchange:
         if plan.expect_continue and not body:
             self.client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         framed, rest = upload.feed(body) if body else (b"", b"")
+        if rest:
+            self.client.queue(rest)
         self._bytes_in = len(framed)
         if self.dispatch is None and not plan.needs_model:
             self.dispatch = plan.for_model(None)
         self._take(upload, framed)
         if upload.left:
             self.client.upload_began()
-        return rest
 
-    def request_data(self, data: bytes) -> bytes:
-        """Further body bytes; returns those of the next request. Raises Refusal."""
+    def request_data(self, data: bytes) -> None:
+        """Further body bytes. Raises Refusal."""
         upload = self._upload
         assert upload is not None
         framed, rest = upload.feed(data)
+        if rest:
+            self.client.queue(rest)
         self._bytes_in += len(framed)
         self._take(upload, framed)
         if not upload.left:
             self.client.upload_ended()
-        return rest
+            self._name_model(upload)
+
+    def _name_model(self, upload: Upload) -> None:
+        """A small body has passed as a whole: its model is known now, for the metrics and the log."""
+        body = upload.seen
+        if body is None or self.dispatch is None:
+            return
+        try:
+            self.dispatch = self.plan.for_model(peek_json(body))
+        except DuplicateModelError:
+            pass  # nothing was decided by it
 
     def _take(self, upload: Upload, framed: bytes) -> None:
         """Forward body bytes, or keep them for the connection or the model that is still missing."""
@@ -249,7 +264,7 @@ class Exchange:
     def upstream_ready(self, connection: UpstreamConnection) -> None:
         self._opening = None
         self._send(connection, b"")
-        if self.body_left:
+        if self.body_left and not connection.full:
             self.client.resume_reading()
 
     def _send(self, connection: UpstreamConnection, framed: bytes) -> None:
@@ -305,7 +320,8 @@ class Exchange:
     def interim_response(self, head: ResponseHead) -> None:
         dispatch = self.dispatch
         if dispatch is not None and head.code == 103 and dispatch.served.platform.early_hints and not self.plan.http10:
-            self.client.write(b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % response_lines(head, set_cookie=False))
+            lines = response_lines(head, set_cookie=False, drop=_FRAMING_FIELDS)
+            self.client.write(b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % lines)
 
     def response_head(self, head: ResponseHead, body: bytes, done: bool) -> None:
         self.head_at = arrived = perf_counter()
@@ -315,6 +331,8 @@ class Exchange:
             self._discard = True  # the upstream has made up its mind: what is not sent yet is not wanted (rule F10)
             self._keep_alive = False
             self.client.pause_reading()
+        if done:
+            self.upstream = None  # it is back in the pool: a full client must not pause it
         self.phase = Phase.RECEIVE
         self.head = head
         self._answer_reader = upstream.reader
@@ -327,7 +345,6 @@ class Exchange:
             self._saw(body, arrived)
         self.overhead += perf_counter() - arrived
         if done:
-            self.upstream = None
             self._end()
         elif client.full:
             upstream.pause()
@@ -393,11 +410,12 @@ class Exchange:
         return b"".join(pieces)
 
     def response_body(self, data: bytes, done: bool) -> None:
+        if done:
+            self.upstream = None
         if data:
             self.client.write(data if self._framing is Framing.VERBATIM else self._framed(data))
             self._saw(data, perf_counter() if self._event_stream else 0.0)
         if done:
-            self.upstream = None
             self._end()
 
     def _saw(self, data: bytes, now: float) -> None:

@@ -14,6 +14,8 @@ from proxy.wire.head import CHUNKED
 from proxy.wire.model import DuplicateModelError, ModelFinder, finder_for
 from proxy.wire.refusal import Refusal, bad_request
 
+PEEK = 64 * 1024  # a body up to this size may be looked into as a whole
+
 
 def too_large() -> Refusal:
     """A body beyond the limit (rule J03)."""
@@ -33,7 +35,7 @@ class Upload:
     `account` is told of every change in the bytes held; it raises Refusal when the process holds too many.
     """
 
-    __slots__ = ("_account", "_body_limit", "_finder", "_held", "_held_limit", "_reader", "held_bytes", "left")
+    __slots__ = ("_account", "_body_limit", "_finder", "_held", "_held_limit", "_reader", "_watched", "held_bytes", "left")
 
     def __init__(self, plan: Plan, length: int, limits: Limits, body_limit: int, account: Callable[[int], None]) -> None:
         self.left = length
@@ -44,6 +46,8 @@ class Upload:
         self._account = account
         self._reader = ChunkedReader(limits.header_section) if length == CHUNKED else None
         self._finder: ModelFinder | None = None
+        # a small body whose model is wanted for the metrics only: kept as it passes, never held back
+        self._watched: list[bytes] | None = [] if plan.may_be_json and not plan.needs_model and 0 < length <= PEEK else None
         if plan.needs_model:
             self._finder = finder_for(plan.content_type, compressed=plan.compressed)
             if self._reader is not None:
@@ -63,10 +67,9 @@ class Upload:
         reader = self._reader
         if reader is None:
             left = self.left
-            if len(data) < left:
-                self.left = left - len(data)
-                return data, b""
-            self.left = 0
+            self.left = max(left - len(data), 0)
+            if self._watched is not None:
+                self._watched.append(data[:left])
             return data[:left], data[left:]
         try:
             framed = reader.feed(data)
@@ -77,6 +80,11 @@ class Upload:
         if reader.done:
             self.left = 0
         return framed, reader.rest
+
+    @property
+    def seen(self) -> bytes | None:
+        """The whole body, where it was small enough to be watched."""
+        return b"".join(self._watched) if self._watched is not None and not self.left else None
 
     def find_model(self, framed: bytes) -> tuple[bool, str | None]:
         """Look for the model in what `feed` just returned: (known, name). At the body's end it is known, if only as None."""

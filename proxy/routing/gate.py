@@ -69,14 +69,14 @@ class Gate:
         self._failures = RateLimiter(rate=FAILURES_PER_MINUTE)
 
     def check(self, head: RequestHead, peer: str) -> bytes | None:
-        """The name of the field that holds the licence, None where none is needed. Raises Refusal (401, 403, 429)."""
+        """The licence the client presents, None where none is needed. Raises Refusal (401, 403, 429)."""
         if not self._digests:
             return None
         presented = credentials(head)
-        for name, value in presented:
+        for _, value in presented:
             digest = hashlib.sha256(value).digest()
             if any([hmac.compare_digest(digest, known) for known in self._digests]):  # noqa: C419 - all, in constant time
-                return name
+                return value
         self._metrics.auth_failures.inc()
         if not self._failures.allow(peer):
             raise Refusal(

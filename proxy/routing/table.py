@@ -220,7 +220,7 @@ class _Builder:
         own: list[bytes] = []
         if auth.kind is AuthKind.PASS:
             if auth.header is None:
-                kept = frozenset(name for name, _ in credentials(head) if name != self._licence)
+                kept = frozenset(name for name, _ in credentials(head)) - self._licensed()
             else:
                 own += self._passed_credential(auth.header, auth.prefix)
         target = served.base + destination.path + _query(head.target.query, keep_all=b"?key" in kept)
@@ -232,6 +232,10 @@ class _Builder:
         start = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method.encode("ascii"), target, served.authority)
         return start + b"".join(lines)
 
+    def _licensed(self) -> frozenset[bytes]:
+        """The fields in which the licence stands: it is for us alone, wherever the client repeats it (rule N02)."""
+        return frozenset(name for name, value in credentials(self._head) if value == self._licence)
+
     def _gateway_model(self, served: Served) -> frozenset[bytes]:
         """A ModelName that names one of our models is for us, not for the platform (rule D03)."""
         names = self._head.values(b"modelname")
@@ -240,7 +244,7 @@ class _Builder:
 
     def _passed_credential(self, header: str, prefix: str) -> list[bytes]:
         for name, value in credentials(self._head):
-            if name != self._licence:
+            if name not in self._licensed():
                 return [field_line(header.encode("ascii"), prefix.encode("ascii") + value)]
         return []
 
@@ -313,10 +317,10 @@ class Table:
             self._check_loop(head)
             licence = self._gate.check(head, peer)
             destination, variables = self._find(head, path)
+            model = self._named_model(head, variables)
         except Refusal as refusal:
             refusal.protocol = self._protocol(path)
             raise
-        model = self._named_model(head, variables)
         return Plan(head, destination, _Builder(head, destination, licence, model, self))
 
     def _check_loop(self, head: RequestHead) -> None:
@@ -339,7 +343,7 @@ class Table:
         if len(names) > 1:
             raise bad_request("ambiguous_model", "ModelName must occur once.")
         if names and names[0]:
-            return names[0].decode("utf-8", "replace")
+            return names[0].decode("utf-8", "surrogateescape")
         named = variables.get("model")
         return unquote(named) if named else None
 

@@ -84,6 +84,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         "_poll",
         "born",
         "consumer",
+        "full",
         "idle_since",
         "paused",
         "pool",
@@ -104,6 +105,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self.reused = False
         self.request_sent = False
         self.paused = False
+        self.full = False  # the send buffer is above its high-water mark
         self._buffer = b""
         self._left = 0
         self.reader: ChunkedReader | None = None  # follows the framing of a chunked answer
@@ -123,14 +125,16 @@ class UpstreamConnection(asyncio.Protocol, Timed):
             self._poll.register(fd.fileno(), select.POLLIN | select.POLLRDHUP)
 
     def pause_writing(self) -> None:
+        self.full = True
         if self.consumer is not None:
-            if not self.request_sent:
+            if self.state is State.WAIT and not self.request_sent:
                 self.pool.wheel.arm(self, self.pool.wheel.now + self.pool.t_write_stall)
             self.consumer.upstream_full(True)
 
     def resume_writing(self) -> None:
+        self.full = False
         if self.consumer is not None:
-            if not self.request_sent:
+            if self.state is State.WAIT and not self.request_sent:
                 self.deadline = inf
             self.consumer.upstream_full(False)
 
@@ -154,7 +158,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
             refusal = bad_response(
                 ErrorType.CONNECTION_TERMINATED, "upstream_closed", "The upstream closed the connection without an answer."
             )
-        consumer.upstream_failed(refusal, silent=state is State.WAIT and not self._buffer)
+        consumer.upstream_failed(refusal, silent=state is State.WAIT and not (self._buffer or self._interims))
 
     def data_received(self, data: bytes) -> None:
         state = self.state
@@ -236,10 +240,14 @@ class UpstreamConnection(asyncio.Protocol, Timed):
             self.deadline = inf
 
     def resume(self) -> None:
-        if self.transport is not None and not self.transport.is_closing():
+        if self.paused and self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
             self.paused = False
-            self.pool.wheel.arm(self, self.pool.wheel.now + self.pool.t_between_bytes)
+            pool = self.pool
+            if self.state is State.BODY:
+                pool.wheel.arm(self, pool.wheel.now + pool.t_between_bytes)
+            elif self.request_sent:
+                pool.wheel.arm(self, pool.wheel.now + pool.t_first_byte)
 
     def abort(self) -> None:
         """Close at once and forget the exchange; the connection is never used again (rules B11, L05)."""

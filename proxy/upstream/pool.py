@@ -1,6 +1,7 @@
 """The connections to one upstream: a list and a decision (rules K02 to K08, K15). It knows no HTTP."""
 
 import asyncio
+import logging
 from collections import deque
 from math import inf
 from typing import Protocol
@@ -11,8 +12,10 @@ from proxy.settings import Limits
 from proxy.telemetry.metrics import UpstreamMetrics
 from proxy.upstream.connection import Consumer, State, UpstreamConnection
 from proxy.upstream.dialing import Dialer
-from proxy.wire.refusal import Refusal
+from proxy.wire.refusal import Refusal, bad_response
 from proxy.wire.response import ResponseReader
+
+logger = logging.getLogger("dragoman.upstream")
 
 
 def reusable(connection: UpstreamConnection, now: float, t_idle: float, t_age: float) -> bool:
@@ -61,89 +64,112 @@ class Pool:
 
     def acquire(self, consumer: Consumer, *, fresh: bool = False) -> UpstreamConnection | asyncio.Task[None]:
         """A connection that is ready, or the task that is opening one and will call `upstream_ready` or `upstream_failed`."""
-        idle = self._idle
-        while idle and not fresh:
-            connection = idle.pop()  # the most recently used one, so that old ones time out (rule K04)
-            if reusable(connection, self.wheel.now, self._t_idle, self._t_age):
-                connection.reused = True
-                self.metrics.reuses.inc()
+        if not fresh:
+            connection = self._take_idle()
+            if connection is not None:
                 connection.begin(consumer)
                 return connection
-            connection.abort()
-        task = asyncio.get_running_loop().create_task(self._open(consumer))
+        task = asyncio.get_running_loop().create_task(self._open(consumer, fresh=fresh))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _open(self, consumer: Consumer) -> None:
+    def _take_idle(self) -> UpstreamConnection | None:
+        """The most recently used idle connection that may serve, so that old ones time out (rule K04)."""
+        while self._idle:
+            connection = self._idle.pop()
+            if reusable(connection, self.wheel.now, self._t_idle, self._t_age):
+                connection.reused = True
+                self.metrics.reuses.inc()
+                return connection
+            connection.abort()
+        return None
+
+    async def _open(self, consumer: Consumer, *, fresh: bool) -> None:
         try:
-            connection = await self._wait_for_slot(consumer)
+            connection = await self._wait_for_slot(consumer, fresh=fresh)
             if connection is not None and not connection.usable():
-                connection.abort()
-                connection = None
+                connection.abort()  # its end gives its slot to the next waiter, so ask for one again
+                connection = await self._wait_for_slot(consumer, fresh=True)
             if connection is None:
                 connection = await self._dial(consumer)
         except Refusal as refusal:
             consumer.upstream_failed(refusal, silent=False)
             return
+        except Exception:
+            logger.exception("opening a connection failed unexpectedly")
+            consumer.upstream_failed(
+                Refusal(500, ErrorType.PROXY_INTERNAL_ERROR, "internal_error", "The gateway failed to open a connection."),
+                silent=False,
+            )
+            return
         connection.begin(consumer)
         consumer.upstream_ready(connection)
 
-    async def _wait_for_slot(self, consumer: Consumer) -> UpstreamConnection | None:
-        """A connection given back meanwhile, or None: one may be opened."""
+    async def _wait_for_slot(self, consumer: Consumer, *, fresh: bool) -> UpstreamConnection | None:
+        """A connection to use, or None: then one slot is reserved (counted in `_opening`) for opening one."""
         limit = self.limits.upstream_connections
         if not limit or len(self._all) + self._opening < limit:
+            self._opening += 1
             return None
+        if not fresh:
+            connection = self._take_idle()
+            if connection is not None:
+                return connection
+        elif self._idle:
+            self._opening += 1
+            self._idle.popleft().abort()  # the oldest one makes room
+            return None
+        return await self._queue_for_slot(consumer)
+
+    async def _queue_for_slot(self, consumer: Consumer) -> UpstreamConnection | None:
+        loop = asyncio.get_running_loop()
         consumer.phase = Phase.POOL
-        started = self.wheel.now
-        future: asyncio.Future[UpstreamConnection | None] = asyncio.get_running_loop().create_future()
+        started = loop.time()
+        future: asyncio.Future[UpstreamConnection | None] = loop.create_future()
         self._waiting.append(future)
+        timer = loop.call_later(self._t_wait, _expire, future)
         try:
-            async with asyncio.timeout(self._t_wait):
-                return await future
-        except TimeoutError:
-            raise Refusal(
-                503,
-                ErrorType.CONNECTION_LIMIT_REACHED,
-                "upstream_busy",
-                "All connections to this upstream are in use.",
-                limit="upstream_connections",
-                fields=(("Retry-After", "1"),),
-            ) from None
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._give_back(future.result())  # cancelled in the very turn it was served
+            raise
         finally:
-            self.metrics.pool_wait.observe(self.wheel.now - started)
+            timer.cancel()
+            self.metrics.pool_wait.observe(loop.time() - started)
             if future in self._waiting:
                 self._waiting.remove(future)
-            elif future.done() and not future.cancelled():
-                self._pass_on_if_unused(future)
 
-    def _pass_on_if_unused(self, future: "asyncio.Future[UpstreamConnection | None]") -> None:
-        """The waiter was cancelled in the very turn it was served: nothing may be lost with it."""
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            connection = future.result()
-            if connection is None:
-                self._wake_one()
-            elif not self.put(connection):
-                connection.abort()
-
-    async def _dial(self, consumer: Consumer) -> UpstreamConnection:
-        self._opening += 1
-        try:
-            connection = await self._dialer.dial(lambda: UpstreamConnection(self), consumer)
-        except BaseException:
+    def _give_back(self, connection: UpstreamConnection | None) -> None:
+        """A slot or a connection that was handed to somebody who does not want it any more."""
+        if connection is None:
             self._opening -= 1
             self._wake_one()
+        elif not self.put(connection):
+            connection.abort()
+
+    async def _dial(self, consumer: Consumer) -> UpstreamConnection:
+        """Open a connection on the reserved slot."""
+        try:
+            connection = await self._dialer.dial(lambda: UpstreamConnection(self), consumer)
+            if connection.transport is None:
+                raise bad_response(
+                    ErrorType.CONNECTION_TERMINATED, "upstream_closed", "The upstream closed the connection without an answer."
+                )
+        except BaseException:
+            self._give_back(None)
             raise
         self._opening -= 1
         self._all.add(connection)
-        connection.reused = False
         return connection
 
     def _wake_one(self) -> None:
+        """A slot is free: reserve it for the first who waits."""
         while self._waiting:
             future = self._waiting.popleft()
             if not future.done():
+                self._opening += 1
                 future.set_result(None)
                 return
 
@@ -187,6 +213,20 @@ class Pool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for connection in list(self._all):
             connection.abort()
+
+
+def _expire(future: "asyncio.Future[UpstreamConnection | None]") -> None:
+    if not future.done():
+        future.set_exception(
+            Refusal(
+                503,
+                ErrorType.CONNECTION_LIMIT_REACHED,
+                "upstream_busy",
+                "All connections to this upstream are in use.",
+                limit="upstream_connections",
+                fields=(("Retry-After", "1"),),
+            )
+        )
 
 
 class PoolTimeouts(Protocol):

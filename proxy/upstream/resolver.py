@@ -67,8 +67,11 @@ class SystemResolver:
             except RuntimeError:
                 pass  # the loop has ended meanwhile
 
+        try:
+            threading.Thread(target=look_up, name=f"resolve {host}", daemon=True).start()
+        except RuntimeError:
+            raise OSError("no thread can be started for the lookup") from None
         self._running += 1
-        threading.Thread(target=look_up, name=f"resolve {host}", daemon=True).start()
         return await future
 
 

@@ -120,7 +120,6 @@ async def test_a_request_in_two_reads_is_the_same_request(cut: int) -> None:
         assert (await scene.upstream()).heard() == first
 
 
-@pytest.mark.xfail(reason="client: half of an empty line stays in the buffer when the other half has come", strict=True)
 @async_test(loops=False)
 async def test_A10_empty_lines_before_a_request_are_skipped_wherever_they_are_cut() -> None:
     async with stage() as scene:

@@ -137,7 +137,6 @@ async def test_I07_a_stream_that_breaks_between_two_events_ends_with_an_error_ev
             assert rest == b""
 
 
-@pytest.mark.xfail(reason="tap: the chunk framing between two line ends is taken for none", strict=True)
 @async_test(loops=False)
 async def test_I07_an_event_whose_line_ends_stand_in_chunks_of_their_own_is_no_event_before_the_last_one() -> None:
     async with stage() as scene:
@@ -243,7 +242,6 @@ async def test_K06_a_fresh_connection_that_dies_is_not_replaced_and_neither_is_t
         assert scene.dialer().dialed == 2
 
 
-@pytest.mark.xfail(reason="upstream: an interim answer is not counted as a byte of the answer", strict=True)
 @async_test(loops=False)
 async def test_K07_nothing_is_asked_again_after_an_interim_answer() -> None:
     async with stage() as scene:

@@ -217,9 +217,6 @@ async def test_L05_a_dial_that_is_cancelled_gives_its_slot_to_the_next() -> None
         assert second.connection is not None
 
 
-@pytest.mark.xfail(
-    reason="upstream: a waiter that times out in the turn in which it is served keeps the connection to itself", strict=True
-)
 @async_test(loops=False)
 async def test_L05_a_waiter_that_times_out_in_the_turn_in_which_it_is_served_loses_no_connection() -> None:
     async with stage(limits={"upstream_connections": 1}, timeouts={"t_pool_wait": 0.02}) as scene:
@@ -234,7 +231,6 @@ async def test_L05_a_waiter_that_times_out_in_the_turn_in_which_it_is_served_los
         assert second.connection is not None or pool.idle == 1
 
 
-@pytest.mark.xfail(reason="upstream: a slot passed to a waiter is not counted until it dials", strict=True)
 @async_test(loops=False)
 async def test_K02_the_limit_holds_when_one_asks_in_the_turn_in_which_a_waiter_is_woken() -> None:
     async with stage(limits={"upstream_connections": 1}) as scene:
@@ -250,7 +246,6 @@ async def test_K02_the_limit_holds_when_one_asks_in_the_turn_in_which_a_waiter_i
         assert len(pool._all) <= 1
 
 
-@pytest.mark.xfail(reason="upstream: a connection that is lost before its dial returns stays in the pool's count", strict=True)
 @async_test(loops=False)
 async def test_a_connection_that_is_lost_before_its_dial_returns_is_an_error_of_that_exchange_and_leaves_no_trace() -> None:
     async with stage() as scene:
@@ -271,7 +266,6 @@ async def test_a_connection_that_is_lost_before_its_dial_returns_is_an_error_of_
         assert len(pool._all) == 0
 
 
-@pytest.mark.xfail(reason="upstream: who asked before a connection became idle does not look for it again", strict=True)
 @async_test(loops=False)
 async def test_K02_who_asks_in_the_turn_in_which_a_connection_is_given_back_gets_it() -> None:
     async with stage(limits={"upstream_connections": 1}) as scene:
@@ -284,7 +278,6 @@ async def test_K02_who_asks_in_the_turn_in_which_a_connection_is_given_back_gets
         assert second.connection is not None
 
 
-@pytest.mark.xfail(reason="upstream: idle connections take the room of one that must be fresh", strict=True)
 @async_test(loops=False)
 async def test_K02_K06_an_idle_connection_makes_room_for_one_that_must_be_fresh() -> None:
     async with stage(limits={"upstream_connections": 1}) as scene:
@@ -331,7 +324,6 @@ async def run_steps(scene: Scene, steps: list[tuple[str, int]]) -> None:
 STEPS = st.sampled_from(["ask", "ask", "ask", "turn", "give back", "abort", "cancel"])
 
 
-@pytest.mark.xfail(reason="upstream: see the two tests about idle connections at the limit", strict=True)
 @given(st.lists(st.tuples(STEPS, st.integers(0, 7)), max_size=25))
 @example([("ask", 0), ("ask", 0), ("turn", 7), ("ask", 0), ("give back", 0), ("give back", 1)])
 def test_L05_whatever_happens_in_whatever_turn_no_slot_is_lost(steps: list[tuple[str, int]]) -> None:

@@ -152,7 +152,6 @@ async def test_O06_a_model_that_cannot_stand_in_a_header_is_refused() -> None:
         assert b"\r\nModelName: \xe6\xa8\xa1\r\n" in plan.for_model("\u6a21").head
 
 
-@pytest.mark.xfail(reason="table: the licence is told by its field and not by its value", strict=True)
 @async_test(loops=False)
 async def test_N02_a_licence_sent_twice_goes_to_no_platform() -> None:
     rule = (

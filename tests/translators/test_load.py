@@ -133,10 +133,11 @@ def test_K12_insecure_is_a_property_of_the_upstream(tmp_path: Path) -> None:
 
 def test_limits_and_timeouts_are_read_in_their_units(tmp_path: Path) -> None:
     platform = read(
-        tmp_path, minimal(rest="native: carry\nlimits: {body: 1GiB, upstream_connections: 8}\ntimeouts: {t_total: 0, t_dns: 500ms}")
+        tmp_path,
+        minimal(rest="native: carry\nlimits: {body: 1GiB, upstream_connections: 8}\ntimeouts: {t_pool_idle: 0, t_dns: 500ms}"),
     )
     assert platform.limits == {"body": 1024**3, "upstream_connections": 8}
-    assert platform.timeouts == {"t_total": 0.0, "t_dns": 0.5}
+    assert platform.timeouts == {"t_pool_idle": 0.0, "t_dns": 0.5}
 
 
 # Each slip: what is replaced in GOOD, by what, and what is said.
