@@ -293,7 +293,8 @@ class Gateway:
         await self._resolver.close()
         self._wheel.stop()
         self._lag.stop()
-        await asyncio.sleep(0)  # transports report their end in the next turn
+        for _ in range(3):  # transports report their end, and let go of their sockets, in the turns to come
+            await asyncio.sleep(0)
         if self._admin is not None:
             await self._admin.stop()
         if self.sandbox is not None:

@@ -359,8 +359,12 @@ class ClientConnection(asyncio.Protocol, Timed):
         if linger and worker.limits.linger_bytes and not transport.is_closing():
             self._linger_left = worker.limits.linger_bytes
             self.resume_reading()
-            if transport.can_write_eof():
-                transport.write_eof()
+            try:
+                if transport.can_write_eof():
+                    transport.write_eof()
+            except OSError:  # the client has reset the connection, and the loop has not looked yet
+                transport.abort()
+                return
             worker.wheel.arm(self, worker.wheel.now + worker.timeouts.t_linger)
             return
         transport.close()

@@ -276,7 +276,8 @@ class Table:
         self.served = served
         self._gate = gate
         self._shared = _shared_routes(rules.platforms, served)
-        self._memo: dict[bytes, Plan] = {}
+        self._memo: dict[bytes, Plan] = {}  # by the whole head
+        self._memo_of_lengths: dict[bytes, Plan] = {}  # by the head without the digits of its Content-Length
 
     def recall(self, head: bytes) -> tuple[Plan, int] | None:
         """The plan of a head seen before and the body length it announces (or CHUNKED)."""
@@ -288,27 +289,25 @@ class Table:
         if length == 0:  # without a body other things are decided
             return None
         start, end = match.span(1)
-        plan = self._memo.get(head[:start] + head[end:])
+        plan = self._memo_of_lengths.get(head[:start] + head[end:])
         return None if plan is None else (plan, length)
 
     def remember(self, head: bytes, plan: Plan) -> None:
         """Keep a plan; the oldest ones make room."""
         if len(head) > _MEMO_HEAD:
             return
-        memo = self._memo
-        if len(memo) >= _MEMO_SIZE:
-            del memo[next(iter(memo))]
         match = _PLAIN_LENGTH.search(head)
         if match is None:
-            memo[head] = plan
+            _keep(self._memo, head, plan)
         elif int(match.group(1)):
             start, end = match.span(1)
             plan.prefix, plan.suffix, plan.table = head[:start], head[end:], self
-            memo[plan.prefix + plan.suffix] = plan
+            _keep(self._memo_of_lengths, plan.prefix + plan.suffix, plan)
 
     def forget_all(self) -> None:
         """Drop every remembered plan."""
         self._memo.clear()
+        self._memo_of_lengths.clear()
 
     def plan(self, head: RequestHead, peer: str) -> Plan:
         """Decide everything the head decides. Raises Refusal."""
@@ -380,6 +379,13 @@ class Table:
             raise _not_found(self._shared.methods(path))
         (label, protocol, by_model), variables = found
         return _Destination(path.encode("ascii"), label, protocol, None, by_model), variables
+
+
+def _keep(memo: dict[bytes, Plan], key: bytes, plan: Plan) -> None:
+    """Remember; the oldest entry makes room."""
+    if len(memo) >= _MEMO_SIZE:
+        del memo[next(iter(memo))]
+    memo[key] = plan
 
 
 def _not_found(allowed: tuple[str, ...]) -> Refusal:

@@ -74,7 +74,7 @@ def _read_request_line(head: bytes, limits: Limits) -> tuple[str, bytes, bool]:
     if len(head) - line_end > limits.header_section:
         raise _too_large_section()
     parts = head[:line_end].split(b" ")
-    if len(parts) != 3 or b"\n" in head[:line_end]:
+    if len(parts) != 3 or b"\n" in head[:line_end] or not parts[0] or parts[0].translate(None, TOKEN_BYTES):
         raise bad_request("bad_syntax", "The request line is not 'METHOD TARGET HTTP/1.1' with single spaces.")
     method, target, version = parts
     if version not in {b"HTTP/1.1", b"HTTP/1.0"}:

@@ -177,6 +177,18 @@ async def test_L03_case55_a_client_that_leaves_while_its_upload_waits_for_a_conn
             await scene.calms_down(within=1.0)
 
 
+@pytest.mark.parametrize("how", ["leaves", "vanishes"])
+@async_test()
+async def test_L05_M08_a_stop_in_the_turn_a_client_left_in_the_middle_of_its_upload_is_clean(how: str) -> None:
+    async with stage() as scene:
+        client = await scene.client()
+        await client.says(HEAD + b"Content-Length: 1000\r\n\r\n", b"part")
+        await scene.peer.hears_head()
+        getattr(client, how)()
+        await scene.gateway.stop()
+        assert scene.count("client_connections") == 0
+
+
 @async_test()
 async def test_L05_M08_a_client_that_vanished_a_moment_ago_does_not_disturb_the_stop() -> None:
     async with stage(Peer(receive_buffer=4096)) as scene:

@@ -203,7 +203,7 @@ async def test_K02_a_cap_on_connections_makes_the_next_wait_and_then_503() -> No
 
 
 @pytest.mark.slow
-@async_test(patience=60)
+@async_test(loops=False, patience=60)
 async def test_K03_case58_a_short_pool_idle_never_meets_an_upstream_that_closes_later() -> None:
     """The battery's 4 s and 5 s, twenty times as fast."""
 

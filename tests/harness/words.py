@@ -6,6 +6,7 @@ CHAT = b"/test/v1/chat/completions"
 MESSAGES = b"/test/v1/messages"
 RESPONSES = b"/test/v1/responses"
 GENERATE = b"/test/v1beta/models/m1:streamGenerateContent"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
 BODY = b'{"model":"m1","messages":[{"role":"user","content":"hello"}]}'
 
 # A head without its empty line: the route is chosen by the prefix and the model by its header, so the body is never looked into.
