@@ -217,7 +217,7 @@ class Exchange:
     def _name_model(self, upload: Upload) -> None:
         """A small body has passed as a whole: its model is known now, for the metrics and the log."""
         body = upload.seen
-        if body is None or self.dispatch is None:
+        if body is None or self.dispatch is None or self.plan.needs_model:
             return
         try:
             self.dispatch = self.plan.for_model(peek_json(body))

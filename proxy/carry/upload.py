@@ -11,7 +11,7 @@ from proxy.routing.table import Plan
 from proxy.settings import Limits
 from proxy.wire.framing import ChunkedReader, FramingError
 from proxy.wire.head import CHUNKED
-from proxy.wire.model import DuplicateModelError, ModelFinder, finder_for
+from proxy.wire.model import DuplicateModelError, ModelFinder, finder_for, peek_json
 from proxy.wire.refusal import Refusal, bad_request
 
 PEEK = 64 * 1024  # a body up to this size may be looked into as a whole
@@ -35,7 +35,18 @@ class Upload:
     `account` is told of every change in the bytes held; it raises Refusal when the process holds too many.
     """
 
-    __slots__ = ("_account", "_body_limit", "_finder", "_held", "_held_limit", "_reader", "_watched", "held_bytes", "left")
+    __slots__ = (
+        "_account",
+        "_body_limit",
+        "_finder",
+        "_held",
+        "_held_limit",
+        "_reader",
+        "_searching",
+        "_watched",
+        "held_bytes",
+        "left",
+    )
 
     def __init__(self, plan: Plan, length: int, limits: Limits, body_limit: int, account: Callable[[int], None]) -> None:
         self.left = length
@@ -46,9 +57,10 @@ class Upload:
         self._account = account
         self._reader = ChunkedReader(limits.header_section) if length == CHUNKED else None
         self._finder: ModelFinder | None = None
-        # a small body whose model is wanted for the metrics only: kept as it passes, never held back
-        self._watched: list[bytes] | None = [] if plan.may_be_json and not plan.needs_model and 0 < length <= PEEK else None
-        if plan.needs_model:
+        self._searching = plan.needs_model
+        # A small body is looked into as a whole when it is here; if its model is wanted for the metrics only, it is not held back.
+        self._watched: list[bytes] | None = [] if plan.may_be_json and 0 < length <= PEEK else None
+        if plan.needs_model and self._watched is None:
             self._finder = finder_for(plan.content_type, compressed=plan.compressed)
             if self._reader is not None:
                 self._reader.payload = []
@@ -89,9 +101,9 @@ class Upload:
     def find_model(self, framed: bytes) -> tuple[bool, str | None]:
         """Look for the model in what `feed` just returned: (known, name). At the body's end it is known, if only as None."""
         finder, reader = self._finder, self._reader
-        if finder is None:
-            return True, None
         try:
+            if finder is None:
+                return self._find_in_whole()
             if reader is None:
                 found = finder.feed(framed)
             else:
@@ -102,9 +114,20 @@ class Upload:
         if not found and self.left:
             return False, None
         self._finder = None
+        self._searching = False
         if reader is not None:
             reader.payload = None
         return True, finder.model
+
+    def _find_in_whole(self) -> tuple[bool, str | None]:
+        """The model of a small JSON body, once it is complete."""
+        if not self._searching:
+            return True, None
+        body = self.seen
+        if body is None:
+            return False, None
+        self._searching = False
+        return True, peek_json(body)
 
     def hold(self, framed: bytes) -> None:
         """Keep bytes until they can be sent. Raises Refusal (413, 503).
@@ -116,7 +139,7 @@ class Upload:
         self._held.append(framed)
         self.held_bytes += len(framed)
         self._account(len(framed))
-        if self._finder is not None and self.held_bytes > self._held_limit:
+        if self._searching and self.held_bytes > self._held_limit:
             raise Refusal(
                 413,
                 ErrorType.HTTP_REQUEST_ERROR,

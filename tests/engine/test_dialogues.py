@@ -405,3 +405,31 @@ async def test_L04_a_client_that_has_finished_sending_is_served_where_the_rule_s
         client.leaves()
         upstream.says(answer(b"x"))
         assert client.heard() == answer(b"x")
+
+
+@async_test(loops=False)
+async def test_Q02_the_model_of_a_small_body_that_comes_behind_its_head_is_counted_and_nothing_waits_for_it() -> None:
+    async with stage() as scene:
+        client = scene.client()
+        body = b'{"model":"m-7","messages":[]}'
+        head = b"POST /test/v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+        client.says(head + b"Content-Length: %d\r\n\r\n" % len(body))
+        upstream = await scene.upstream("test")
+        assert upstream.heard().endswith(b"Content-Length: %d\r\n\r\n" % len(body))
+        client.says(body)
+        assert upstream.heard() == body
+        upstream.says(answer(b"x"))
+        counted = scene.gateway.metrics.exposition().decode()
+        assert 'route="POST /v1/chat/completions",method="POST",model="m-*",status="2xx",outcome="ok"} 1.0' in counted
+
+
+@pytest.mark.parametrize("cut", [0, 12, 30])
+@async_test(loops=False)
+async def test_P02_a_model_named_twice_is_refused_also_where_the_body_comes_in_pieces(cut: int) -> None:
+    async with stage() as scene:
+        client = scene.client()
+        body = b'{"model":"m1","messages":[],"model":"m-7"}'
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+        client.says(head + b"Content-Length: %d\r\n\r\n" % len(body) + body[:cut])
+        client.says(body[cut:])
+        assert status_of(client.heard()) == 400
