@@ -432,4 +432,4 @@ async def test_P02_a_model_named_twice_is_refused_also_where_the_body_comes_in_p
         head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
         client.says(head + b"Content-Length: %d\r\n\r\n" % len(body) + body[:cut])
         client.says(body[cut:])
-        assert status_of(client.heard()) == 400
+        assert client.heard().startswith(b"HTTP/1.1 400 ")
