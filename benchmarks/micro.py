@@ -9,6 +9,7 @@ log. Absolute values depend on the machine; compare two versions in one sitting.
 import argparse
 import asyncio
 import cProfile
+import itertools
 import os
 import pstats
 import statistics
@@ -114,9 +115,11 @@ def _cases(gateway: Gateway) -> list[tuple[str, Callable[[], None], int]]:
 
         return run
 
+    numbers = itertools.count()
+
     def fresh() -> None:
-        gateway.worker.table.forget_all()
-        client.data_received(prefix)
+        own = b"ModelName: bm\r\nIdempotency-Key: %d\r\n" % next(numbers)
+        client.data_received(REQUEST % (b"/bench/v1/chat/completions", own, len(BODY), BODY))
         upstream.data_received(ANSWER)
 
     def stream() -> None:

@@ -101,7 +101,7 @@ class AccessLog:
         """The fields that all exchanges of one dispatch share, as the middle of a line for `write_exchange`."""
         names = {
             "method": method if method in METHODS else OTHER,
-            "path": self._clean_path(path),
+            "path": self._paths.get(path) or self._clean_path(path),
             "platform": platform,
             "route": route,
             "model": model,

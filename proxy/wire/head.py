@@ -5,6 +5,7 @@ their own module, `wire.response`.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from proxy.outcomes import ErrorType
@@ -34,10 +35,11 @@ class RequestHead:
     keep_alive: bool
     expect_continue: bool
     nominated: frozenset[bytes]
+    by_name: Mapping[bytes, list[bytes]]  # lower-case names to values
 
     def values(self, name: bytes) -> list[bytes]:
         """All values of a field, in order; `name` in lower case."""
-        return [value for key, value in self.fields if key.lower() == name]
+        return self.by_name.get(name, [])
 
 
 def tokens(values: list[bytes]) -> frozenset[bytes]:
@@ -152,4 +154,5 @@ def read_request_head(parser: HeadParser, head: bytes, limits: Limits, scheme: b
         keep_alive=not http10 and b"close" not in connection,
         expect_continue=expect is not None and not http10,
         nominated=connection,
+        by_name=table,
     )
