@@ -97,6 +97,7 @@ class Exchange:
         "started",
         "tap",
         "upstream",
+        "whole",
     )
 
     def __init__(self, client: Downstream, plan: Plan, request_id: bytes) -> None:
@@ -113,7 +114,8 @@ class Exchange:
         self._bytes_in = self._bytes_out = 0
         self.sent_at = self.head_at = self.overhead = 0.0
         self.head: ResponseHead | None = None  # of the answer, once it has gone out
-        self.tap: Tap | None = None
+        self.tap: Tap | None = None  # watches an answer that comes in pieces
+        self.whole = b""  # the body of an answer that came at once
         self._upload: Upload | None = None
         self._opening: asyncio.Task[None] | None = None
         self._discard = self._retried = self._event_stream = False
@@ -337,7 +339,10 @@ class Exchange:
         self.head = head
         self._answer_reader = upstream.reader
         self._event_stream = head.event_stream
-        self.tap = Tap(stream=self._event_stream)
+        if done and not self._event_stream:
+            self.whole = body
+        else:
+            self.tap = Tap(stream=self._event_stream)
         client = self.client
         head_bytes = self._head_bytes(head)  # chooses the framing
         client.write(head_bytes + (body if self._framing is Framing.VERBATIM else self._framed(body)) if body else head_bytes)
@@ -421,7 +426,8 @@ class Exchange:
     def _saw(self, data: bytes, now: float) -> None:
         """After a write: what the metrics want to know."""
         self._bytes_out += len(data)
-        self.tap.feed(data)  # type: ignore[union-attr]  # set with the head
+        if self.tap is not None:
+            self.tap.feed(data)
         if self._event_stream:
             metrics = self.dispatch.metrics  # type: ignore[union-attr]
             if self._last_chunk:

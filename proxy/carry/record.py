@@ -1,10 +1,9 @@
 """What is written down about an exchange when it has ended: metrics and the line of the access log."""
 
-import re
 from time import perf_counter
 from typing import Protocol
 
-from proxy.carry.tap import Tap
+from proxy.carry.tap import Tap, usage_in
 from proxy.outcomes import Outcome, Phase
 from proxy.routing.table import NO_ROUTE, Dispatch, Plan
 from proxy.telemetry.access_log import AccessLog
@@ -12,7 +11,7 @@ from proxy.telemetry.metrics import Metrics
 from proxy.wire.refusal import Refusal
 from proxy.wire.response import ResponseHead
 
-_PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_PLAIN = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-"
 _OUTCOMES = {outcome: outcome.label.encode("ascii") for outcome in Outcome}
 
 
@@ -31,6 +30,7 @@ class Recorded(Protocol):
     phase: Phase
     head: ResponseHead | None
     tap: Tap | None
+    whole: bytes
 
     @property
     def peer_bytes(self) -> bytes: ...
@@ -54,7 +54,7 @@ class Recorder:
         duration = perf_counter() - exchange.started
         dispatch, plan = exchange.dispatch, exchange.plan
         tap = exchange.tap
-        tokens_in, tokens_out = tap.usage() if tap is not None else (0, 0)
+        tokens_in, tokens_out = tap.usage() if tap is not None else usage_in(exchange.whole)
         bytes_in, bytes_out = exchange.bytes_in, exchange.bytes_out
         ttfb = exchange.head_at - exchange.started if exchange.head_at else 0.0
         if dispatch is not None:
@@ -105,25 +105,25 @@ class Recorder:
 
 
 def _more(exchange: Recorded, outcome: Outcome, refusal: Refusal | None, tokens_in: int, tokens_out: int) -> bytes:
-    """The fields that most lines do not have. Everything here is a number or from a closed list, but the upstream's id."""
+    """The fields that not every line has. Everything here is a number or from a closed list, but the upstream's id."""
     head = exchange.head
-    parts: list[bytes] = []
+    more = b""
     if head is not None:
-        parts.append(b',"upstream_status":%d' % head.code)
-        upstream_id = head.request_id
-        if upstream_id is not None:
-            parts.append(
-                b',"upstream_request_id":"%b"' % upstream_id
-                if _PLAIN.fullmatch(upstream_id)
-                else AccessLog.text_field("upstream_request_id", upstream_id.decode("latin-1"))
-            )
-    if tokens_in or tokens_out:
-        parts.append(b',"tokens_in":%d,"tokens_out":%d' % (tokens_in, tokens_out))
-    if exchange.reused:
-        parts.append(b',"reused":true')
+        tokens = b',"tokens_in":%d,"tokens_out":%d' % (tokens_in, tokens_out) if tokens_in or tokens_out else b""
+        more = b',"upstream_status":%d%b%b%b' % (
+            head.code,
+            b"" if head.request_id is None else _upstream_id(head.request_id),
+            tokens,
+            b',"reused":true' if exchange.reused else b"",
+        )
     if refusal is not None:
-        parts.append(b',"error":"%b"' % refusal.error.value.encode("ascii"))
+        more += b',"error":"%b"' % refusal.error.value.encode("ascii")
     if outcome is Outcome.CLIENT_CLOSED:
-        phase: Phase = exchange.phase
-        parts.append(b',"phase":"%b"' % phase.value.encode("ascii"))
-    return b"".join(parts)
+        more += b',"phase":"%b"' % exchange.phase.value.encode("ascii")
+    return more
+
+
+def _upstream_id(text: bytes) -> bytes:
+    if len(text) <= 128 and not text.translate(None, _PLAIN):
+        return b',"upstream_request_id":"%b"' % text
+    return AccessLog.text_field("upstream_request_id", text.decode("latin-1"))

@@ -7,8 +7,8 @@ change nor reorder anything (rule G01).
 import re
 
 # The names under which the protocols report usage; the last number of each in the kept bytes counts.
-_BOTH = re.compile(
-    rb'"(?:prompt_tokens|input_tokens|promptTokenCount)"\s*:\s*(\d{1,12})\s*,'
+_BOTH = re.compile(  # the usual order, matched at the mark: a fifth of the cost of looking for each
+    rb'"usage(?:Metadata)?"\s*:\s*\{\s*"(?:prompt_tokens|input_tokens|promptTokenCount)"\s*:\s*(\d{1,12})\s*,'
     rb'\s*"(?:completion_tokens|output_tokens|candidatesTokenCount)"\s*:\s*(\d{1,12})'
 )
 _INPUT = re.compile(rb'"(?:prompt_tokens|input_tokens|promptTokenCount)"\s*:\s*(\d{1,12})')
@@ -51,12 +51,7 @@ class Tap:
         """Input and output tokens as the upstream reported them; zeros where it did not."""
         if not self._last:
             return 0, 0
-        text = b"".join(self._last)
-        if not self.stream:
-            both = _BOTH.search(text, text.rfind(_MARK))
-            if both is not None:
-                return int(both[1]), int(both[2])
-        text = _CHUNK_LINE.sub(b"", text)
+        text = _CHUNK_LINE.sub(b"", b"".join(self._last))
         given, made = _last_number(_INPUT, text), _last_number(_OUTPUT, text)
         if not given and self._first is not self._last:
             given = _last_number(_INPUT, _CHUNK_LINE.sub(b"", b"".join(self._first)))
@@ -68,6 +63,18 @@ class Tap:
         if chunked:
             tail = _CHUNK_LINE.sub(b"", tail).removesuffix(b"\r\n")
         return not tail or tail.endswith(_ENDS)
+
+
+def usage_in(body: bytes) -> tuple[int, int]:
+    """Input and output tokens in a body that is here as a whole; zeros where it tells none."""
+    at = body.rfind(_MARK, -_LOOK)
+    if at < 0:
+        return 0, 0
+    both = _BOTH.match(body, at)
+    if both is not None:
+        return int(both[1]), int(both[2])
+    text = _CHUNK_LINE.sub(b"", body[at:])
+    return _last_number(_INPUT, text), _last_number(_OUTPUT, text)
 
 
 def _cut_mark(tail: bytes, data: bytes) -> bool:
