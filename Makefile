@@ -68,5 +68,5 @@ endif
 
 %/node_modules/.done: %/package.json
 	@echo "installing the npm packages of $* ..."
-	@npm $(if $(wildcard $*/package-lock.json),ci,install) --prefix $* --no-audit --no-fund --loglevel=error
+	@npm $(if $(wildcard $*/package-lock.json),ci,install) --prefix $* --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

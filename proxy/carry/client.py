@@ -15,6 +15,7 @@ from proxy.net.sockets import reset_on_close
 from proxy.net.timers import Timed
 from proxy.outcomes import ErrorType, Outcome
 from proxy.routing.table import Plan
+from proxy.upstream.connection import TURN
 from proxy.wire.answers import render
 from proxy.wire.head import check_incomplete
 from proxy.wire.refusal import Refusal
@@ -119,6 +120,8 @@ class ClientConnection(asyncio.Protocol, Timed):
 
     def resume_writing(self) -> None:
         self.full = False
+        if self._closing:
+            return  # the timer of the end is running
         self.worker.wheel.arm(self, self._total_at)
         exchange = self.exchange
         if exchange is None:
@@ -206,6 +209,15 @@ class ClientConnection(asyncio.Protocol, Timed):
             exchange.request_data(data)
         except Refusal as refusal:
             exchange.refuse(refusal)
+            return
+        if len(data) >= TURN and self.transport is not None:
+            # libuv goes on reading as long as there is something; others shall have their turn (benchmarks, W5).
+            self.transport.pause_reading()
+            worker.loop.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        if not self._paused and self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def upload_began(self) -> None:
         """A body is on its way: from now on it must not idle (rule J02)."""

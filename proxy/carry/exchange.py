@@ -42,6 +42,9 @@ class Framing(IntEnum):
     RAW = 3
 
 
+_VERBATIM = Framing.VERBATIM
+
+
 class Downstream(Protocol):
     """The client connection, as its exchange sees it."""
 
@@ -418,7 +421,7 @@ class Exchange:
         if done:
             self.upstream = None
         if data:
-            self.client.write(data if self._framing is Framing.VERBATIM else self._framed(data))
+            self.client.write(data if self._framing is _VERBATIM else self._framed(data))
             self._saw(data, perf_counter() if self._event_stream else 0.0)
         if done:
             self._end()

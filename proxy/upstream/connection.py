@@ -65,6 +65,9 @@ class Home(Protocol):
         """A connection is gone."""
 
 
+TURN = 64 * 1024  # a read of this size ends a connection's turn
+
+
 class State(IntEnum):
     IDLE = 0
     WAIT = 1  # a request was handed over, no complete head yet
@@ -162,6 +165,10 @@ class UpstreamConnection(asyncio.Protocol, Timed):
 
     def data_received(self, data: bytes) -> None:
         state = self.state
+        if len(data) >= TURN and self.transport is not None:
+            # libuv goes on reading as long as there is something; others shall have their turn (benchmarks, W5).
+            self.transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._next_turn)
         if state is State.BODY:
             self.deadline = self.pool.wheel.now + self.pool.t_between_bytes
             left = self._left
@@ -179,6 +186,10 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         elif state is State.IDLE:
             self.pool.metrics.unsolicited_bytes.inc(len(data))  # nobody asked for these bytes; nobody gets them (rule B17)
             self.abort()
+
+    def _next_turn(self) -> None:
+        if not self.paused and self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     # -- timers
 

@@ -169,6 +169,7 @@ async def test_F04_K08_a_connection_given_back_while_the_client_is_slow_still_re
         said = answer(b"x" * 100_000)
         upstream.says(*([said] if reads == 1 else [said[:50], said[50:]]))
         assert scene.counts()["upstream_idle"] == 1
+        await turns()
         assert upstream.is_reading()
         other = scene.client()
         other.says(get())
