@@ -82,6 +82,24 @@ def test_the_rooms_beside_the_engine_do_not_know_it(room: str) -> None:
             assert beyond <= {"proxy", "proxy.outcomes", "proxy.settings"}, f"{name} imports {sorted(beyond)}"
 
 
+# Each room of the engine with the rooms it may use; `wire`, `telemetry` and `sandbox` have tests of their own above.
+ENGINE = {
+    "proxy.net": set[str](),
+    "proxy.upstream": {"proxy.net", "proxy.wire", "proxy.telemetry"},
+    "proxy.routing": {"proxy.upstream", "proxy.wire", "proxy.telemetry"},
+    "proxy.carry": {"proxy.routing", "proxy.upstream", "proxy.wire", "proxy.net", "proxy.telemetry"},
+}
+
+
+@pytest.mark.parametrize("room", ENGINE)
+def test_the_rooms_of_the_engine_use_each_other_one_way(room: str) -> None:
+    allowed = (room, "translators", "proxy.settings", "proxy.outcomes", *ENGINE[room])
+    for name in FILES:
+        if name.startswith(room):
+            beyond = {module for module in own(imports(name, everywhere=True)) if not module.startswith(allowed)}
+            assert beyond == set(), f"{name} imports {sorted(beyond)}"
+
+
 def test_undocumented_parser_classes_are_touched_by_one_module_only() -> None:
     pattern = re.compile(r"http_parser|http_writer|web_protocol|client_proto|base_protocol")
     touching = {name for name, file in FILES.items() if name != "proxy.wire.parser" and pattern.search(code_of(file))}
