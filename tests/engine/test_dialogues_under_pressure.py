@@ -337,3 +337,19 @@ async def test_M01_while_draining_answers_close_and_running_exchanges_finish() -
         await turns()
         assert b"\r\nConnection: close\r\n" in client.heard()
         assert client.closed
+
+
+@async_test(loops=False)
+async def test_F09_a_client_that_takes_its_refusal_slowly_is_not_waited_for_without_end() -> None:
+    async with stage(limits={"body": 10, "write_buffer": 10}) as scene:
+        client = scene.client(window=10)
+        client.says(b"POST /test/v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 900\r\n\r\n")
+        connection = scene.connection_of(client)
+        assert connection.full
+        client.takes()
+        assert not connection.full
+        assert status_of(client.heard()) == 413
+        assert connection.deadline < math.inf
+        connection.on_deadline()
+        await turns()
+        assert client.closed
