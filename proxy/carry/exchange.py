@@ -181,7 +181,8 @@ class Exchange:
             try:
                 return plan.for_model(peek_json(body))
             except DuplicateModelError:
-                raise twice() from None
+                if plan.needs_model:
+                    raise twice() from None
         if not plan.needs_model:
             return plan.for_model(None)
         upload = Upload(plan, len(body), self.client.worker.limits, 0, self.client.worker.hold)
@@ -227,7 +228,7 @@ class Exchange:
         try:
             self.dispatch = self.plan.for_model(peek_json(body))
         except DuplicateModelError:
-            pass  # nothing was decided by it
+            pass  # nothing is decided by it, so it is not ours to refuse
 
     def _take(self, upload: Upload, framed: bytes) -> None:
         """Forward body bytes, or keep them for the connection or the model that is still missing."""

@@ -433,3 +433,13 @@ async def test_P02_a_model_named_twice_is_refused_also_where_the_body_comes_in_p
         client.says(head + b"Content-Length: %d\r\n\r\n" % len(body) + body[:cut])
         client.says(body[cut:])
         assert client.heard().startswith(b"HTTP/1.1 400 ")
+
+
+@async_test(loops=False)
+async def test_P02_a_model_named_twice_is_carried_where_it_decides_nothing() -> None:
+    async with stage() as scene:
+        client = scene.client()
+        body = b'{"model":"m1","messages":[],"model":"m-7"}'
+        head = b"POST /test/v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+        client.says(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        assert (await scene.upstream("test")).heard().endswith(b"\r\n\r\n" + body)
