@@ -59,7 +59,9 @@ class Upload:
         self._finder: ModelFinder | None = None
         self._searching = plan.needs_model
         # A small body is looked into as a whole when it is here; if its model is wanted for the metrics only, it is not held back.
-        self._watched: list[bytes] | None = [] if plan.may_be_json and 0 < length <= PEEK else None
+        # Where head or path have named the model, the body has nothing to say.
+        wanted = plan.dispatch is None and plan.may_be_json and 0 < length <= PEEK
+        self._watched: list[bytes] | None = [] if wanted else None
         if plan.needs_model and self._watched is None:
             self._finder = finder_for(plan.content_type, compressed=plan.compressed)
             if self._reader is not None:

@@ -44,7 +44,7 @@ class Host:
         address = self.gateway.addresses[0]
         assert not isinstance(address, str), "a unix socket has no URL"
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
-        return f"{self.gateway.scheme.decode()}://{host}:{address[1]}"
+        return f"{self.gateway.worker.scheme.decode()}://{host}:{address[1]}"
 
     @property
     def sandbox(self) -> Sandbox:

@@ -82,10 +82,10 @@ class Recorder:
             try:
                 await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             finally:
+                far_writer.close()  # before anything is awaited: the recorder may stop in the very same turn
                 for pump in pumps:
                     pump.cancel()
                 await asyncio.gather(*pumps, return_exceptions=True)
-                far_writer.close()
         except asyncio.CancelledError:
             pass  # the recorder stops; a cancelled handler would be reported as an error of the server
         finally:
