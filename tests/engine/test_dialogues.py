@@ -445,16 +445,17 @@ async def test_P02_a_model_named_twice_is_carried_where_it_decides_nothing() -> 
         assert (await scene.upstream("test")).heard().endswith(b"\r\n\r\n" + body)
 
 
+@pytest.mark.parametrize("cuts", [(), (0,), (0, 3)])
 @async_test(loops=False)
-async def test_a_model_named_by_the_path_stands_whatever_the_body_says_and_however_it_comes() -> None:
+async def test_a_model_named_by_the_path_stands_whatever_the_body_says_and_however_it_comes(cuts: tuple[int, ...]) -> None:
     async with stage() as scene:
         body = b'{"contents":[]}'
         head = b"POST /v1beta/models/m1:streamGenerateContent HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
-        head += b"Content-Length: %d\r\n\r\n" % len(body)
-        for pieces in ([head + body], [head, body], [head, body[:3], body[3:]]):
-            client = scene.client()
-            client.says(*pieces)
-            upstream = await scene.upstream("test")
-            assert upstream.heard().endswith(b"\r\n\r\n" + body)
-            upstream.says(answer(b"x"))
-            assert client.heard() == answer(b"x")
+        said = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+        ends = [len(said) - len(body) + cut for cut in cuts]
+        client = scene.client()
+        client.says(*(said[start:end] for start, end in zip([0, *ends], [*ends, None], strict=True)))
+        upstream = await scene.upstream("test")
+        assert upstream.heard().endswith(b"\r\n\r\n" + body)
+        upstream.says(answer(b"x"))
+        assert client.heard() == answer(b"x")
