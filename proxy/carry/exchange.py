@@ -455,14 +455,7 @@ class Exchange:
         self._opening = None
         if self.head is not None:
             self._cut(refusal, Outcome.TRUNCATED, chunked=upstream is not None and upstream.between_chunks)
-        elif (
-            silent
-            and self.reused
-            and self.method in _IDEMPOTENT
-            and not self._retried
-            and not self._bytes_in
-            and not self.body_left
-        ):
+        elif silent and self.reused and self._may_retry():
             self._retried = True
             if self.dispatch is not None:
                 self.dispatch.pool.metrics.retries.inc()

@@ -304,11 +304,6 @@ class Table:
             plan.prefix, plan.suffix, plan.table = head[:start], head[end:], self
             _keep(self._memo_of_lengths, plan.prefix + plan.suffix, plan)
 
-    def forget_all(self) -> None:
-        """Drop every remembered plan."""
-        self._memo.clear()
-        self._memo_of_lengths.clear()
-
     def plan(self, head: RequestHead, peer: str) -> Plan:
         """Decide everything the head decides. Raises Refusal."""
         path = head.target.path.decode("ascii")

@@ -7,16 +7,12 @@ the text comes in parts, so that the listener can let the event loop turn betwee
 
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from proxy.telemetry.families import Kind
-
-if TYPE_CHECKING:
-    from proxy.telemetry.metrics import AnyFamily
+from proxy.telemetry.families import AnyFamily, Kind
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -30,7 +26,7 @@ def _process_collectors(registry: CollectorRegistry) -> CollectorRegistry:
 _PROCESS = _process_collectors(CollectorRegistry())  # reads /proc when it is asked; holds no numbers of its own
 
 
-def parts(families: Iterable["AnyFamily"]) -> Iterator[bytes]:
+def parts(families: Iterable[AnyFamily]) -> Iterator[bytes]:
     """The families, then `process_*` and `python_info`."""
     for family in families:
         for text in family.exposition():
@@ -38,7 +34,7 @@ def parts(families: Iterable["AnyFamily"]) -> Iterator[bytes]:
     yield generate_latest(_PROCESS)
 
 
-def registry(families: Iterable["AnyFamily"]) -> CollectorRegistry:
+def registry(families: Iterable[AnyFamily]) -> CollectorRegistry:
     """A registry that collects the families, `process_*` and `python_info`."""
     out = CollectorRegistry()
     out.register(_Families(families))
@@ -48,7 +44,7 @@ def registry(families: Iterable["AnyFamily"]) -> CollectorRegistry:
 class _Families(Collector):
     """The families as `prometheus_client` metrics."""
 
-    def __init__(self, families: Iterable["AnyFamily"]) -> None:
+    def __init__(self, families: Iterable[AnyFamily]) -> None:
         self._families = tuple(families)
 
     def collect(self) -> Iterator[Metric]:

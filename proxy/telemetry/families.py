@@ -122,6 +122,9 @@ class Family(Generic[Child]):
         return "".join(lines)
 
 
+AnyFamily = Family[Counter] | Family[Gauge] | Family[Histogram]
+
+
 def _escape_value(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 

@@ -18,14 +18,12 @@ from proxy import __version__
 from proxy.outcomes import OTHER, ErrorType, Outcome, Phase, method_label
 from proxy.settings import Limits, Timeouts
 from proxy.telemetry import catalogue, exposition
-from proxy.telemetry.families import OVERFLOW, Family, Kind, Spec
+from proxy.telemetry.families import OVERFLOW, AnyFamily, Family, Kind, Spec
 from proxy.telemetry.slots import Bank, Counter, Gauge, Histogram
 
 LIMIT_NAMES = frozenset(field.name for settings in (Limits, Timeouts) for field in fields(settings))
 _STATUS_CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 _OUTCOMES = len(Outcome)
-
-AnyFamily = Family[Counter] | Family[Gauge] | Family[Histogram]
 
 
 class ExchangeMetrics:

@@ -197,7 +197,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         consumer = self.consumer
         if consumer is None:
             return
-        if not self.request_sent:
+        if self.state is State.WAIT and not self.request_sent:
             refusal = Refusal(
                 504,
                 ErrorType.CONNECTION_TIMEOUT,
