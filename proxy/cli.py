@@ -1,4 +1,4 @@
-"""The command line: `dragoman serve | routes | check | licence`."""
+"""The command line: `dragoman serve | routes | check | explain | licence`."""
 
 import argparse
 import asyncio
@@ -48,9 +48,13 @@ def _parser() -> argparse.ArgumentParser:
     routes.add_argument("--format", choices=("table", "json"), default="table")
     routes.add_argument("--rules", metavar="DIR", type=Path, action="append", default=[], help="further rule directories")
     routes.set_defaults(run=_routes)
-    check = commands.add_parser("check", help="check rule files", allow_abbrev=False)
-    check.add_argument("directory", metavar="DIR", type=Path, nargs="?", help="a rule directory (default: the shipped one)")
-    check.set_defaults(run=_check)
+    _add_check(commands.add_parser("check", help="check rule files, and play their examples", allow_abbrev=False))
+    _add_explain(commands.add_parser("explain", help="show what becomes of a request", allow_abbrev=False))
+    sandbox = commands.add_parser("sandbox", help="answer as the platforms would, by their examples", allow_abbrev=False)
+    sandbox.add_argument("--listen", metavar="ADDRESS", default="127.0.0.1:8081", help="HOST:PORT or [IPV6]:PORT")
+    sandbox.add_argument("--rules", metavar="DIR", type=Path, action="append", default=[], help="further rule directories")
+    sandbox.add_argument("--task-time", metavar="SECONDS", type=float, default=2.0, help="how long a task takes")
+    sandbox.set_defaults(run=_sandbox)
     licence = commands.add_parser("licence", help="make a client licence, or hash one given on standard input", allow_abbrev=False)
     licence.add_argument("--hash", action="store_true", help="read a licence from standard input and print its hash")
     licence.set_defaults(run=_licence)
@@ -70,6 +74,32 @@ def _add_serve(serve: argparse.ArgumentParser) -> None:
     add("--log-level", choices=LOG_LEVELS)
     add("--event-loop", choices=EVENT_LOOPS, help="auto takes uvloop where it is installed")
     serve.set_defaults(run=_serve)
+
+
+def _add_check(check: argparse.ArgumentParser) -> None:
+    add = check.add_argument
+    add("directory", metavar="DIR", type=Path, nargs="?", help="a rule directory (default: the shipped one)")
+    add("--format", choices=("text", "github", "json"), default="text", help="how problems are printed")
+    add("--no-examples", action="store_true", help="load and check the files, but play no examples")
+    check.set_defaults(run=_check)
+
+
+def _add_explain(explain: argparse.ArgumentParser) -> None:
+    add = explain.add_argument
+    add("method", metavar="METHOD", type=str.upper)
+    add("url", metavar="URL", help="/PLATFORM/PATH, /PATH, or the same behind http://HOST")
+    add("-H", "--header", metavar="'Name: value'", action="append", default=[], help="a header of the request; may be repeated")
+    add("-d", "--data", metavar="DATA", help="the request's body: text, @FILE, or - for standard input")
+    add(
+        "--form", metavar="NAME=VALUE", action="append", default=[], help="a part of a form; NAME=@FILE for a file; may be repeated"
+    )
+    add("--answer", metavar="@FILE", action="append", default=[], help="the platform's answer (or -); once for each call")
+    add("--status", metavar="N", type=int, default=200, help="the status of the answers (default 200)")
+    add("--rules", metavar="DIR", type=Path, action="append", help="rule directory laid over the shipped one; may be repeated")
+    add("--config", metavar="FILE", type=Path, help="configuration file: upstreams, secrets, limits")
+    add("--no-color", action="store_true", help="no colours (nor where NO_COLOR is set, or the output is no terminal)")
+    add("--json", action="store_true", help="print JSON")
+    explain.set_defaults(run=_explain)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -135,11 +165,17 @@ async def _run(settings: Settings) -> int:
             hurry.set()
         stop.set()
 
+    def on_hangup() -> None:
+        gateway.reopen_logs()
+        reloads.append(loop.create_task(gateway.reload()))
+        reloads[:] = [task for task in reloads if not task.done()]
+
     loop = asyncio.get_running_loop()
+    reloads: list[asyncio.Task[bool]] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     await gateway.start()
-    loop.add_signal_handler(signal.SIGHUP, gateway.reopen_logs)
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
     _quiet_collector()
     print(gateway.welcome(), file=sys.stderr, flush=True)
     await stop.wait()
@@ -168,10 +204,43 @@ def _check(options: argparse.Namespace) -> int:
     if not directory.is_dir():
         print(f"dragoman: {directory} is not a directory", file=sys.stderr)
         return USAGE
-    rules = load((directory,))
-    routes = sum(len(platform.routes) for platform in rules.platforms.values())
-    print(f"{directory}: {len(rules.platforms)} platforms, {routes} routes, no problems")
+    from proxy.rehearsal import checking  # with all of the proxy behind it; the other commands start faster without
+
+    found = checking.check(directory, examples=not options.no_examples)
+    if options.format == "text":
+        print(checking.as_text(found, directory), file=sys.stderr if found.problems else sys.stdout)
+    elif text := (checking.as_json if options.format == "json" else checking.as_github)(found):
+        print(text)
+    return FAILED if found.problems else 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from proxy.assembly import StartError, load_rules
+    from proxy.rehearsal import asking, explaining
+
+    try:
+        settings = load_config(options.config) if options.config else Settings()
+        if options.rules:
+            settings = dataclasses.replace(settings, rules=(*settings.rules, *options.rules))
+        request = asking.request(options.method, options.url, options.header, options.data, options.form)
+        answers = [asking.answer(text, options.status) for text in options.answer]
+    except (ValueError, OSError) as exc:
+        print(f"dragoman: {exc}", file=sys.stderr)
+        return USAGE
+    try:
+        found = explaining.explain(load_rules(settings), settings, dict(os.environ), request, answers)
+    except (StartError, ValueError) as exc:
+        print(f"dragoman: {exc}", file=sys.stderr)
+        return FAILED
+    colour = sys.stdout.isatty() and not options.no_color and not os.environ.get("NO_COLOR")
+    print(explaining.as_json(found) if options.json else explaining.as_text(found, colour=colour), end="\n" if options.json else "")
     return 0
+
+
+def _sandbox(options: argparse.Namespace) -> int:
+    from proxy.sandbox.command import run  # the other commands need no sandbox
+
+    return run(options.listen, options.rules, options.task_time)
 
 
 def _licence(options: argparse.Namespace) -> int:

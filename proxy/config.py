@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from proxy.settings import Limits, Settings, Timeouts
+from proxy.store.opening import is_redis
 from translators import schema, units, values, yamlfile
-from translators.model import Where
+from translators.place import Where
 from translators.problems import InvalidFileError, InvalidValueError, Problem, Problems, quote, suggest_or_list
 from translators.schema import Reader
 from translators.yamlfile import Node, Scalar
@@ -23,14 +24,15 @@ from translators.yamlfile import Node, Scalar
 COUNTS = frozenset(
     (
         "header_count", "response_header_count", "client_connections", "pipelined_requests", "upstream_connections",
-        "interim_responses",
+        "interim_responses", "deferred_calls",
     )
 )  # fmt: skip
 # Where 0 has a meaning: no limit, off, or nothing to wait for.
 ZERO = frozenset(
     (
         "body", "buffered_bytes_total", "upstream_connections", "interim_responses", "socket_buffer", "linger_bytes",
-        "body_min_rate", "body_rate_grace", "t_total", "t_pool_idle", "t_linger", "pre_drain", "t_drain",
+        "body_min_rate", "body_rate_grace", "t_total", "t_program", "t_pool_idle", "t_linger", "pre_drain",
+        "t_drain",
     )
 )  # fmt: skip
 # Least values that a standard asks for.
@@ -110,6 +112,16 @@ def _listen(base: Path, text: str) -> str:
 
 def _access_log(base: Path, text: str) -> str:
     return text if text in ("-", "off") else str(_path(base, text))
+
+
+def _store(base: Path, text: str) -> str:
+    if not is_redis(text):
+        return str(_path(base, text))
+    if "@" in text:
+        raise InvalidValueError(
+            "a URL with credentials", "Put it into the environment as DRAGOMAN_STORE, or as DRAGOMAN_STORE_FILE."
+        )
+    return text
 
 
 def _url(text: str) -> str:
@@ -193,6 +205,7 @@ def _readers(base: Path) -> dict[str, Reader[Any]]:
         "secrets_prefix": schema.text(_matching(_PREFIX, "prefix", "Upper-case letters, digits and _: DRAGOMAN_.")),
         "log_level": schema.text(_choice(LOG_LEVELS)),
         "event_loop": schema.text(_choice(EVENT_LOOPS)),
+        "store": schema.text(partial(_store, base)),
         "access_log": schema.text(partial(_access_log, base)),
         "via": schema.text(_matching(_TOKEN, "pseudonym", "A word without blanks, or nothing to send no Via.")),
     }

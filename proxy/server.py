@@ -6,15 +6,21 @@ import os
 import ssl
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxy.assembly import Assembly, StartError
+from proxy.assembly import Assembly, PoolKey, StartError, load_rules, rule_directories
 from proxy.carry.client import ClientConnection
 from proxy.carry.worker import Worker
 from proxy.net import sockets
 from proxy.net.timers import Wheel
+from proxy.orchestrate.orchestrator import Orchestrator
+from proxy.orchestrate.place import VARIABLE, open_configured
+from proxy.reload import Watch, fingerprint
+from proxy.routing.table import Table
 from proxy.settings import Settings
+from proxy.store.interface import StoreError
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.admin import Admin
 from proxy.telemetry.lag import LoopLag
@@ -22,6 +28,8 @@ from proxy.telemetry.metrics import Metrics
 from proxy.upstream.resolver import CachingResolver, Resolver, SystemResolver
 from proxy.wire.parser import HeadParser, is_compiled, require_compiled
 from proxy.wire.response import ResponseReader
+from translators.model import RuleSet
+from translators.problems import InvalidFileError
 
 if TYPE_CHECKING:
     from proxy.sandbox import Sandbox
@@ -59,6 +67,11 @@ class Gateway:
         self._assembly: Assembly | None = None
         self._access_log: AccessLog | None = None
         self._lag = LoopLag(self.metrics.loop_lag)
+        self._orchestrator: Orchestrator | None = None
+        self._watch = Watch(self._sources, self.reload)
+        self._reloading = asyncio.Lock()
+        self._loaded_at = 0.0
+        self._retired: list[tuple[str, Pool]] = []
         self._ready = False
         self._draining = False
 
@@ -76,10 +89,12 @@ class Gateway:
         except OSError as exc:
             raise StartError(f"cannot open the access log {self.settings.access_log}: {exc.strerror}") from None
         try:
-            await self._start_sandbox()
-            self._assemble(HeadParser(loop), self._access_log)
+            rules = load_rules(self.settings)
+            await self._start_sandbox(rules)
+            self._assemble(rules, HeadParser(loop), self._access_log)
             await self._listen()
-            self._check_own_upstreams()
+            self._check_own_upstreams(self.worker.table)
+            await self._open_store()
             await self._start_admin()
         except BaseException:
             await self.stop()
@@ -89,8 +104,8 @@ class Gateway:
         self._lag.start()
         self._ready = True
         self.metrics.ready.set(1)
-        self.metrics.reload_success.set(1)
-        self.metrics.reload_time.set(time.time())
+        self._note_load()
+        await self._watch.start()
 
     def _check_parser(self) -> None:
         try:
@@ -104,30 +119,43 @@ class Gateway:
         loop_name = "uvloop" if type(asyncio.get_running_loop()).__module__.startswith("uvloop") else "asyncio"
         self.metrics.set_build(loop_name, "compiled" if compiled else "python")
 
-    async def _start_sandbox(self) -> None:
+    async def _start_sandbox(self, rules: RuleSet) -> None:
         if self.settings.sandbox:
             from proxy.sandbox import Sandbox  # here, because it costs start-up time that few runs need
 
-            self.sandbox = Sandbox()
+            self.sandbox = Sandbox(rules)
             await self.sandbox.start()
 
-    def _assemble(self, parser: HeadParser, access_log: AccessLog) -> None:
-        self._assembly = Assembly(
-            self.settings,
-            environ=self._environ,
-            wheel=self._wheel,
-            reader=ResponseReader(parser),
-            resolver=self._resolver,
-            metrics=self.metrics,
-            sandbox_url=self.sandbox.url if self.sandbox is not None else None,
-        )
+    def _assemble(self, rules: RuleSet, parser: HeadParser, access_log: AccessLog) -> None:
+        self._reader = ResponseReader(parser)
+        self._assembly = self._new_assembly({})
         self.worker = Worker(
             self.settings,
-            self._assembly.table(),
+            self._assembly.table(rules),
             wheel=self._wheel,
             parser=parser,
             metrics=self.metrics,
             access_log=access_log,
+        )
+        self._orchestrator = Orchestrator(
+            self.settings,
+            resolver=self._resolver,
+            metrics=self.metrics,
+            open_store=partial(open_configured, self.settings.store, self._environ),
+            hold=self.worker.hold,
+        )
+        self.worker.orchestrator = self._orchestrator
+
+    def _new_assembly(self, former: "Mapping[PoolKey, Pool]") -> Assembly:
+        return Assembly(
+            self.settings,
+            environ=self._environ,
+            wheel=self._wheel,
+            reader=self._reader,
+            resolver=self._resolver,
+            metrics=self.metrics,
+            sandbox_url=self.sandbox.url_of if self.sandbox is not None else None,
+            former=former,
         )
 
     async def _listen(self) -> None:
@@ -164,13 +192,22 @@ class Gateway:
             raise StartError(f"cannot use the certificate {settings.tls_certificate}: {exc}") from None
         return context
 
-    def _check_own_upstreams(self) -> None:
+    def _check_own_upstreams(self, table: Table) -> None:
         """An upstream that is this gateway itself would be a loop (rule O05)."""
         own = {address for address in self.addresses if isinstance(address, tuple)}
-        for name, one in self.worker.table.served.items():
+        for name, one in table.served.items():
             host = "127.0.0.1" if one.upstream.host == "localhost" else one.upstream.host
             if one.pool is not None and (host, one.upstream.port) in own:
                 raise StartError(f"the upstream of the platform {name!r} is this gateway itself ({host}:{one.upstream.port})")
+
+    async def _open_store(self) -> None:
+        """Find out whether a store that is named can be used; the one at the default place is opened when it is needed."""
+        assert self._orchestrator is not None  # `_assemble` has made it
+        if self.settings.store or {VARIABLE, f"{VARIABLE}_FILE"} & set(self._environ):
+            try:
+                await self._orchestrator.open_store()
+            except StoreError as exc:
+                raise StartError(f"cannot use the store of deferred calls: {exc}") from None
 
     async def _start_admin(self) -> None:
         if self.settings.admin is None:
@@ -182,6 +219,56 @@ class Gateway:
             raise StartError(f"admin: {exc}") from None
         except OSError as exc:
             raise StartError(f"cannot listen on {self.settings.admin} for metrics and health: {exc.strerror or exc}") from None
+
+    # -- another configuration
+
+    def _sources(self) -> tuple[Path, ...]:
+        """Every file and directory whose content makes the configuration, the configuration file itself aside."""
+        settings, environ = self.settings, self._environ
+        licences = settings.licences_file or environ.get("DRAGOMAN_LICENCES_FILE")
+        secrets = {name for one in self.worker.table.served.values() for name in one.platform.secrets}
+        files = [Path(environ[key]) for name in sorted(secrets) if (key := f"{settings.secrets_prefix}{name}_FILE") in environ]
+        mounted = [settings.secrets_dir] if settings.secrets_dir else []
+        return (*rule_directories(settings), *([Path(licences)] if licences else []), *files, *mounted)
+
+    def _note_load(self) -> None:
+        self._loaded_at = time.time()
+        self.metrics.reload_success.set(1)
+        self.metrics.reload_time.set(self._loaded_at)
+        self.metrics.config_age.set(0)
+        self.metrics.config_hash.set(int.from_bytes(fingerprint(rule_directories(self.settings))[:6], "big"))
+
+    async def reload(self) -> bool:
+        """Load rules, licences and secrets anew and put them in place of the old ones, as a whole; False when they were refused.
+
+        What is wrong is logged, and the former configuration serves on (rule M04). Requests that have begun end under the
+        configuration they began with. The configuration file (listeners, limits, timeouts) is read at the start only.
+        """
+        async with self._reloading:
+            if self._draining:
+                return False
+            try:
+                rules = await asyncio.to_thread(load_rules, self.settings)
+                former = self._assembly.pools if self._assembly is not None else {}
+                assembly = self._new_assembly(former)
+                table = assembly.table(rules)
+                self._check_own_upstreams(table)
+            except (InvalidFileError, StartError) as error:
+                self.metrics.reload_success.set(0)
+                self.metrics.reloads.labels("refused").inc()
+                logger.error("the new configuration is refused, the former one serves on: %s", error)
+                return False
+            self._assembly, self.worker.table = assembly, table
+            if self.sandbox is not None:
+                self.sandbox.update(rules)
+            for key, pool in former.items():
+                if key not in assembly.pools:
+                    pool.retire()
+                    self._retired.append((key.platform, pool))
+            self._note_load()
+            self.metrics.reloads.labels("applied").inc()
+            logger.info("a new configuration is in use: %d platforms", len(rules.platforms))
+            return True
 
     # -- what is going on
 
@@ -232,15 +319,27 @@ class Gateway:
         }
 
     @property
+    def _deferred_running(self) -> int:
+        return self._orchestrator.deferred_running if self._orchestrator is not None else 0
+
+    @property
     def _pools(self) -> "list[tuple[str, Pool]]":
-        return self._assembly.pools if self._assembly is not None else []
+        current = self._assembly.pools.items() if self._assembly is not None else ()
+        return [*((key.platform, pool) for key, pool in current), *self._retired]
 
     def _each_second(self) -> None:
+        self.metrics.config_age.set(time.time() - self._loaded_at)
+        self._retired = [(name, pool) for name, pool in self._retired if not pool.deserted]
+        counts: dict[str, list[int]] = {}
         for name, pool in self._pools:
             pool.sweep()
+            count = counts.setdefault(name, [0, 0])
+            count[0] += pool.idle
+            count[1] += pool.busy
+        for name, (idle, busy) in counts.items():
             metrics = self.metrics.upstream(name)
-            metrics.idle.set(pool.idle)
-            metrics.busy.set(pool.busy)
+            metrics.idle.set(idle)
+            metrics.busy.set(busy)
 
     def reopen_logs(self) -> None:
         """After a log rotation."""
@@ -259,7 +358,7 @@ class Gateway:
         await _wait(hurry, timeouts.pre_drain)
         self._stop_accepting()
         deadline = loop.time() + timeouts.t_drain
-        while worker.connections and not hurry.is_set() and loop.time() < deadline:
+        while (worker.connections or worker.background or self._deferred_running) and not hurry.is_set() and loop.time() < deadline:
             for connection in list(worker.connections):
                 connection.close_idle()
             await _wait(hurry, min(0.05, max(deadline - loop.time(), 0)))
@@ -280,6 +379,7 @@ class Gateway:
     async def stop(self) -> None:
         """End at once. Also ends what a failed start has begun."""
         self._ready = False
+        await self._watch.stop()
         self._stop_accepting()
         worker = getattr(self, "worker", None)
         if worker is not None:
@@ -287,7 +387,9 @@ class Gateway:
                 connection.close_now()
                 if connection.transport is not None:
                     connection.transport.abort()
-            worker.departures.stop()
+            worker.stop()
+        if self._orchestrator is not None:
+            await self._orchestrator.close()
         for _, pool in self._pools:
             await pool.close()
         await self._resolver.close()

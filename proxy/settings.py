@@ -29,6 +29,7 @@ class Limits:
     client_connections: int = 10_000
     pipelined_requests: int = 16
     upstream_connections: int = 0  # per upstream; 0: none
+    deferred_calls: int = 64  # run in the background at one time (`?async=true` on a platform that answers at once)
     interim_responses: int = 16
     write_buffer: int = 64 * KIB  # high-water mark of one transport
     socket_buffer: int = 128 * KIB  # SO_SNDBUF to clients, SO_RCVBUF from upstreams; 0: the kernel's choice
@@ -52,6 +53,9 @@ class Timeouts:
     t_first_byte: float = 600.0
     t_between_bytes: float = 300.0
     t_total: float = 0.0  # 0: none
+    t_program: float = 3600.0  # all steps of a rule's program together; 0: none
+    t_kept: float = 86400.0  # the answer of a deferred call
+    t_lease: float = 30.0  # after which a deferred call whose worker is silent counts as interrupted
     t_pool_idle: float = 4.0
     t_pool_age: float = 300.0
     t_linger: float = 2.0
@@ -80,6 +84,7 @@ class Settings:
     licences_file: Path | None = None
     secrets_dir: Path | None = None
     secrets_prefix: str = ""  # of environment variables
+    store: str = ""  # of deferred calls: a path, or a URL of Redis; empty: DRAGOMAN_STORE, else a file of this machine
     log_level: str = "info"
     access_log: str = "-"  # a path, "-" for standard output, "off"
     tls_certificate: Path | None = None

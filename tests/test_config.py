@@ -52,6 +52,7 @@ licences: ["{digest}"]
 licences_file: licences
 secrets_dir: /run/secrets
 secrets_prefix: DRAGOMAN_
+store: state/store.db
 log_level: debug
 access_log: access.log
 tls_certificate: tls/cert.pem
@@ -77,6 +78,7 @@ timeouts: {{t_first_byte: 10m, t_connect: 500ms, t_total: 0, body_min_rate: 2KiB
         licences_file=tmp_path / "licences",
         secrets_dir=Path("/run/secrets"),
         secrets_prefix="DRAGOMAN_",
+        store=f"{tmp_path}/state/store.db",
         log_level="debug",
         access_log=f"{tmp_path}/access.log",
         tls_certificate=tmp_path / "tls/cert.pem",

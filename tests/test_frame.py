@@ -70,12 +70,12 @@ def test_the_rule_of_the_readme_is_served_with_and_without_its_prefix(tmp_path: 
 
 def test_the_readme_needs_no_more_options_than_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     offered = set()
-    for command in ("serve", "routes", "check", "licence"):
+    for command in ("serve", "routes", "check", "explain", "sandbox", "licence"):
         with pytest.raises(SystemExit):
             cli.main([command, "--help"])
         offered |= set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
     for document in DOCUMENTS:
-        for line in re.findall(r"dragoman (?:serve|routes|check|licence)[^`\n#]*", document.read_text("utf-8")):
+        for line in re.findall(r"dragoman (?:serve|routes|check|explain|sandbox|licence)[^`\n#]*", document.read_text("utf-8")):
             assert set(re.findall(r"(?<= )--[a-z-]+", line)) <= offered, f"{document.name}: {line}"
 
 

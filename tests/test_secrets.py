@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from proxy.secrets import MAX_BYTES, SecretError, SecretStore
-from translators.model import Auth, AuthKind, HeaderRule, Platform, Secret, Template, Upstream, Where
+from translators.model import Auth, AuthKind, HeaderRule, Platform, Secret, Template, Upstream
+from translators.place import Where
 
 MARKER = "sk-test-marker"
 

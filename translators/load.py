@@ -1,20 +1,23 @@
-"""Rule files to a `RuleSet`: one file after the other by the words of `translators.words`, then what concerns them together.
+"""Rule files to a `RuleSet`: directories are laid over each other, files are read one after the other, then what concerns them
+together is checked.
 
-Reading the directory is here, and every check that needs more than one word or more than one file. Nothing is half loaded: either
-there is a rule set or an InvalidFileError with all problems found.
+Nothing is half loaded: either there is a rule set or an InvalidFileError with all problems found (law 7).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from translators import words, yamlfile
-from translators.model import Platform, Protocol, Route, RuleSet, Where
-from translators.paths import conflicts, parse_pattern
+from translators import yamlfile
+from translators.building.platform import build_platform, check_credentials, protocol_of
+from translators.model import Platform, RuleSet
+from translators.overlay import Layers
+from translators.paths import parse_pattern
+from translators.place import Where
 from translators.problems import InvalidFileError, Problem, Problems, quote
-from translators.schema import Fields, read_fields
+from translators.schema import read_fields
+from translators.words import platform as words
 
-_PATHS_OF = (("/v1/messages", Protocol.MESSAGES), ("/v1/responses", Protocol.RESPONSES), ("/v1beta", Protocol.GENERATE))
+__all__ = ["load", "load_file", "protocol_of", "read_platform", "shipped_rules"]
 
 
 def shipped_rules() -> Path:
@@ -23,18 +26,16 @@ def shipped_rules() -> Path:
 
 
 def load(directories: Sequence[Path]) -> RuleSet:
-    """Reads directories laid over each other: a platform of a later one replaces that of an earlier one as a whole.
+    """Reads directories laid over each other: a platform of a later one replaces that of an earlier one, or extends it.
 
-    A replaced file is not read. Raises InvalidFileError with the problems of all files.
+    A file that is replaced and not extended is not read. Raises InvalidFileError with the problems of all files.
     """
     problems = Problems()
-    files: dict[str, Path] = {}
-    for directory in directories:
-        files |= {file.stem: file for file in _rule_files(directory, problems)}
+    layers = Layers([{file.stem: file for file in _rule_files(directory, problems)} for directory in directories])
     platforms = {}
-    for name in sorted(files):
+    for name in layers.names():
         try:
-            platforms[name] = load_file(files[name])
+            platforms[name] = read_platform(layers.tree(name), layers.file(name))
         except InvalidFileError as error:
             problems.add_all(error.problems)
     _check_together(platforms.values(), problems)
@@ -43,15 +44,17 @@ def load(directories: Sequence[Path]) -> RuleSet:
 
 
 def load_file(file: Path) -> Platform:
-    """One rule file; raises InvalidFileError."""
-    return read_platform(yamlfile.read(file), file)
+    """One rule file, with what it extends in its own directory; raises InvalidFileError."""
+    files = {other.stem: other for other in sorted(file.parent.glob("*.yaml"))} | {file.stem: file}
+    return read_platform(Layers([files]).tree(file.stem), file)
 
 
 def read_platform(node: yamlfile.Node, file: Path) -> Platform:
-    """A platform from the tree of its file; raises InvalidFileError."""
+    """A platform from the tree of its file, which extends nothing any more; raises InvalidFileError."""
     problems = Problems()
     fields = read_fields(node, words.PLATFORM, problems, "a rule file")
-    platform = _assemble(fields, node.where, problems) if fields else None
+    check_credentials(node, problems)
+    platform = build_platform(fields, node.where, problems) if fields else None
     if fields and (name := fields.get(words.PLATFORM_NAME)) and name != file.stem:
         message = f"the platform {quote(name)} stands in a file of another name"
         problems.add(message, fields.where(words.PLATFORM_NAME), f"Name the file {name}.yaml, or the platform {file.stem}.")
@@ -59,83 +62,6 @@ def read_platform(node: yamlfile.Node, file: Path) -> Platform:
     if platform is None:  # cannot be without a problem
         raise InvalidFileError([Problem("no platform can be read", node.where)])
     return platform
-
-
-def _assemble(fields: Fields, where: Where, problems: Problems) -> Platform | None:
-    name, upstream, auth = fields.get(words.PLATFORM_NAME), fields.get(words.UPSTREAM), fields.get(words.AUTH_WORD)
-    protocol = fields.get(words.PROTOCOL) or Protocol.CHAT
-    routes = _routes(fields.get(words.ROUTES) or (), protocol, problems)
-    if words.ROUTES not in fields and words.NATIVE not in fields:
-        problems.add("this platform serves nothing", where, "Add `routes`, or `native: carry`.")
-    _check_headers(fields, problems)
-    _check_models(fields, problems)
-    if name is None or upstream is None or auth is None:
-        return None
-    if fields.get(words.INSECURE):
-        if upstream.scheme == "http":
-            hint = "Remove the line: there is no certificate to check."
-            problems.add("`insecure` says nothing for an http upstream", fields.where(words.INSECURE), hint)
-        upstream = replace(upstream, insecure=True)
-    return Platform(
-        name=name,
-        title=fields.get(words.TITLE) or name,
-        docs=fields.get(words.DOCS),
-        upstream=upstream,
-        auth=auth,
-        where=fields.where(words.PLATFORM_NAME) or where,
-        headers=fields.get(words.HEADERS) or (),
-        models=fields.get(words.MODELS) or (),
-        routes=routes,
-        native=fields.get(words.NATIVE) is not None,
-        protocol=protocol,
-        set_cookie=fields.get(words.SET_COOKIE) or False,
-        half_close=fields.get(words.HALF_CLOSE) or False,
-        early_hints=fields.get(words.EARLY_HINTS) or False,
-        timeouts=fields.get(words.TIMEOUTS_WORD) or {},
-        limits=fields.get(words.LIMITS_WORD) or {},
-    )
-
-
-def _routes(written: Sequence[words.WrittenRoute], protocol: Protocol, problems: Problems) -> tuple[Route, ...]:
-    for first, second, why in conflicts((route.method, route.pattern, route) for route in written):
-        message = f"{quote(second.text)} {why} {quote(first.text)} in line {first.where.line}"
-        hint = "Remove one of the two." if why.startswith("matches") else "Put it above the other one, or remove it."
-        problems.add(message, second.where, hint)
-    return tuple(
-        Route(route.method, route.pattern.text, route.protocol or protocol_of(route.pattern.text) or protocol, route.where)
-        for route in written
-    )
-
-
-def protocol_of(path: str) -> Protocol | None:
-    """What a path tells about the protocol: `/v1/messages`, `/v1/responses` and all below them, `/v1beta/...`."""
-    for start, protocol in _PATHS_OF:
-        if path == start or path.startswith(start + "/"):
-            return protocol
-    return None
-
-
-def _check_headers(fields: Fields, problems: Problems) -> None:
-    auth, headers = fields.get(words.AUTH_WORD), fields.get(words.HEADERS) or ()
-    if auth is None or auth.header is None:
-        return
-    if any(header.name.lower() == auth.header.lower() for header in headers):
-        message = f"the header {quote(auth.header)} is written by `auth` already"
-        problems.add(message, fields.where(words.HEADERS), "Remove it from `headers`.")
-
-
-def _check_models(fields: Fields, problems: Problems) -> None:
-    headers = fields.get(words.HEADERS) or ()
-    if any(header.value.needs_model for header in headers):
-        return
-    for model in fields.get(words.MODELS) or ():
-        if model.upstream is not None:
-            message = (
-                f"the alias {quote(model.name)} has no effect: bodies are carried, and no header of this platform holds ${{model}}"
-            )
-            problems.add(
-                message, model.where, f"List the platform's own name, {quote(model.upstream)}, or use ${{model}} in a header."
-            )
 
 
 # --- directories ---

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from translators.model import Where
+from translators.place import Where
 
 QUOTED_CHARACTERS = 60  # of a value shown in a message
 REPORTED_PROBLEMS = 100  # of one run; a file with more has one cause

@@ -1,8 +1,9 @@
 """How a closed schema is written down and checked: words, and readers that turn nodes into values.
 
-A `Word` is the one definition of a key: its name, its form, one sentence of documentation and the function that reads it. The
-check runs from it and so does the reference in docs/rules.md. A reader gives None after it has reported a problem, so that one
-run finds as many as possible. The words themselves stand in `translators.words`.
+A `Word` is the one definition of a key: its name, its form, one sentence of documentation and the kind of its value. A `Kind` reads
+a node and says what it accepts (its `Shape`), so the check runs from it, and so do the reference in docs/rules.md and the JSON
+Schema for editors. A reader gives None after it has reported a problem, so that one run finds as many as possible. The words
+themselves stand in `translators.words`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,15 +12,64 @@ from enum import StrEnum
 from typing import Generic, TypeVar, cast
 
 from translators import yamlfile
-from translators.model import Where
+from translators.place import Where
 from translators.problems import InvalidValueError, Problems, quote, suggest_or_list
 from translators.yamlfile import Node, Scalar, Sequence
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+K = TypeVar("K")
 E = TypeVar("E", bound=StrEnum)
 
 Reader = Callable[[Node, Problems], T | None]
+
+
+class Form(StrEnum):
+    """The forms that a value can have."""
+
+    ANY = "any"
+    TEXT = "text"
+    FLAG = "flag"
+    NUMBER = "number"
+    LIST = "list"
+    MAP = "map"  # keys are free
+    RECORD = "record"  # keys are words
+    EITHER = "either"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a value looks like, as far as an editor can know without reading it: never narrower than its reader."""
+
+    form: Form
+    pattern: str | None = None  # of a text, or of the keys of a map
+    values: tuple[str | bool | int, ...] = ()  # the only ones possible
+    parts: tuple["Shape", ...] = ()  # of EITHER: the alternatives; of LIST and MAP: what stands in it
+    words: tuple["Word[object]", ...] = ()  # of a RECORD
+    least: int = 0  # of entries in a LIST or MAP
+    most: int | None = None
+
+
+ANY = Shape(Form.ANY)
+
+
+def either(*shapes: Shape) -> Shape:
+    return Shape(Form.EITHER, parts=shapes)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T_co]):
+    """A reader that knows the shape of what it reads."""
+
+    read: Callable[[Node, Problems], T_co | None]
+    shape: Shape
+
+    def __call__(self, node: Node, problems: Problems) -> T_co | None:
+        return self.read(node, problems)
+
+
+def shape_of(reader: Callable[[Node, Problems], object]) -> Shape:
+    return reader.shape if isinstance(reader, Kind) else ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +79,7 @@ class Word(Generic[T_co]):
     name: str
     form: str
     doc: str
-    read: Callable[[Node, Problems], T_co | None]
+    read: Kind[T_co]
     required: bool = False
     default: str = ""
 
@@ -37,9 +87,11 @@ class Word(Generic[T_co]):
 class Fields:
     """The values of one mapping that were there and could be read."""
 
-    __slots__ = ("_keys", "_values")
+    __slots__ = ("_keys", "_values", "flawed", "place")
 
-    def __init__(self) -> None:
+    def __init__(self, place: Where) -> None:
+        self.place = place  # of the mapping
+        self.flawed = False  # an unknown word stands here, perhaps in place of one that is missed
         self._values: dict[str, object] = {}
         self._keys: dict[str, Where] = {}
 
@@ -56,8 +108,37 @@ class Fields:
         """The place of the key; None when it is absent."""
         return self._keys.get(word.name)
 
-    def __contains__(self, word: Word[T]) -> bool:
+    def __contains__(self, word: Word[object]) -> bool:
         return word.name in self._keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The words that stand here."""
+        return tuple(self._keys)
+
+    def said(self, words: Iterable[Word[object]]) -> list[Word[object]]:
+        """Those of some words that stand here."""
+        return [word for word in words if word.name in self._keys]
+
+    def item(self, word: Word[object]) -> tuple[Where, object] | None:
+        """The place of the key and its value (None: it was wrong); None when the key is absent."""
+        where = self._keys.get(word.name)
+        return (where, self._values.get(word.name)) if where else None
+
+    def over(self, other: "Fields", words: Iterable[Word[object]]) -> "Fields":
+        """These fields, and of some words those of another mapping where these say nothing."""
+        merged = Fields(self.place)
+        for fields, names in ((other, [word.name for word in words]), (self, list(self._keys))):
+            for name in names:
+                if found := fields.item(Word(name, "", "", _NOTHING)):
+                    merged.put(name, *found)
+        return merged
+
+
+_NOTHING: Kind[object] = Kind(lambda _node, _problems: None, ANY)
 
 
 def read_fields(node: Node, words: Iterable[Word[object]], problems: Problems, what: str) -> Fields | None:
@@ -66,10 +147,11 @@ def read_fields(node: Node, words: Iterable[Word[object]], problems: Problems, w
     if not isinstance(node, yamlfile.Mapping):
         problems.add(f"{what} must be a mapping, not {kind_of(node)}", node.where, f"Words: {', '.join(known)}.")
         return None
-    fields = Fields()
+    fields = Fields(node.where)
     for key, value in node.entries:
         word = known.get(key.text)
         if word is None:
+            fields.flawed = True
             problems.add(f"unknown word {quote(key.text)} in {what}", key.where, suggest_or_list(key.text, known, "Words"))
         else:
             fields.put(word.name, key.where, word.read(value, problems))
@@ -105,7 +187,7 @@ def read_value(parse: Callable[[str], T], node: Scalar, problems: Problems, text
         return None
 
 
-def text(parse: Callable[[str], T]) -> Reader[T]:
+def text(parse: Callable[[str], T], pattern: str | None = None) -> Kind[T]:
     """A scalar that is text; numbers and true or false must be quoted to be that."""
 
     def read(node: Node, problems: Problems) -> T | None:
@@ -115,17 +197,20 @@ def text(parse: Callable[[str], T]) -> Reader[T]:
         problems.add(f"a text is expected here, not {kind_of(node)}", node.where, hint)
         return None
 
-    return read
+    return Kind(read, Shape(Form.TEXT, pattern))
 
 
-def flag(node: Node, problems: Problems) -> bool | None:
+def _flag(node: Node, problems: Problems) -> bool | None:
     if isinstance(node, Scalar) and isinstance(node.value, bool):
         return node.value
     problems.add(f"true or false is expected here, not {kind_of(node)}", node.where)
     return None
 
 
-def number(parse: Callable[[object], T]) -> Reader[T]:
+flag = Kind(_flag, Shape(Form.FLAG))
+
+
+def number(parse: Callable[[object], T]) -> Kind[T]:
     """A scalar read by one of `translators.units`."""
 
     def read(node: Node, problems: Problems) -> T | None:
@@ -134,10 +219,23 @@ def number(parse: Callable[[object], T]) -> Reader[T]:
             return None
         return read_value(lambda _: parse(node.value), node, problems, "")
 
-    return read
+    return Kind(read, either(Shape(Form.NUMBER), Shape(Form.TEXT, r"^[0-9.]+(ms|s|m|h|B|KiB|MiB|GiB)$")))
 
 
-def one_of(choices: type[E]) -> Reader[E]:
+def whole(least: int, most: int) -> Kind[int]:
+    """A whole number in a range."""
+
+    def read(node: Node, problems: Problems) -> int | None:
+        value: object = node.value if isinstance(node, Scalar) else None
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        problems.add(f"a whole number from {least} to {most} is expected here", node.where)
+        return None
+
+    return Kind(read, Shape(Form.NUMBER))
+
+
+def one_of(choices: type[E]) -> Kind[E]:
     """One of the values of an enumeration."""
     names = [choice.value for choice in choices]
 
@@ -146,10 +244,10 @@ def one_of(choices: type[E]) -> Reader[E]:
             raise InvalidValueError(f"{quote(name)} is not possible here", suggest_or_list(name, names, "Possible"))
         return choices(name)
 
-    return text(parse)
+    return Kind(text(parse).read, Shape(Form.TEXT, values=tuple(names)))
 
 
-def items(read: Reader[T]) -> Reader[tuple[T, ...]]:
+def items(read: Reader[T], least: int = 0) -> Kind[tuple[T, ...]]:
     """A list; what is wrong in it is left out of the result."""
 
     def read_all(node: Node, problems: Problems) -> tuple[T, ...] | None:
@@ -158,12 +256,27 @@ def items(read: Reader[T]) -> Reader[tuple[T, ...]]:
                 f"a list is expected here, not {kind_of(node)}", node.where, "Write [a, b], or one item per line with `- `."
             )
             return None
+        if len(node.items) < least:
+            problems.add("an empty list says nothing", node.where, "Remove it, or say what belongs there.")
         return tuple(value for item in node.items if (value := read(item, problems)) is not None)
 
-    return read_all
+    return Kind(read_all, Shape(Form.LIST, parts=(shape_of(read),), least=least))
 
 
-def named(readers: Mapping[str, Reader[T]], what: str) -> Reader[Mapping[str, T]]:
+def one_or_more(read: Kind[T]) -> Kind[tuple[T, ...]]:
+    """One value, or a list of such values."""
+    several = items(read, least=1)
+
+    def read_all(node: Node, problems: Problems) -> tuple[T, ...] | None:
+        if isinstance(node, Sequence):
+            return several(node, problems)
+        value = read(node, problems)
+        return None if value is None else (value,)
+
+    return Kind(read_all, either(read.shape, several.shape))
+
+
+def named(readers: Mapping[str, Reader[T]], what: str) -> Kind[Mapping[str, T]]:
     """A mapping from a closed list of names to values."""
 
     def read_all(node: Node, problems: Problems) -> Mapping[str, T] | None:
@@ -179,4 +292,36 @@ def named(readers: Mapping[str, Reader[T]], what: str) -> Reader[Mapping[str, T]
                 values[key.text] = found
         return values
 
-    return read_all
+    shape = tuple(Word(name, "", "", Kind(reader, shape_of(reader))) for name, reader in readers.items())
+    return Kind(read_all, Shape(Form.RECORD, words=shape))
+
+
+def mapping(key: Callable[[str], K], value: Reader[T], hint: str, least: int = 0) -> Kind[tuple[tuple[Scalar, K, T], ...]]:
+    """A mapping with free keys: `(the key's node, the key read, the value)`."""
+
+    def read_all(node: Node, problems: Problems) -> tuple[tuple[Scalar, K, T], ...] | None:
+        if not isinstance(node, yamlfile.Mapping):
+            problems.add(f"a mapping is expected here, not {kind_of(node)}", node.where, hint)
+            return None
+        if len(node.entries) < least:
+            problems.add("an empty mapping says nothing", node.where, hint)
+        found = []
+        for name, item in node.entries:
+            read_key = read_value(key, name, problems, name.text)
+            read_item = value(item, problems)
+            if read_key is not None and read_item is not None:
+                found.append((name, read_key, read_item))
+        return tuple(found)
+
+    return Kind(read_all, Shape(Form.MAP, parts=(shape_of(value),), least=least))
+
+
+def record(words: tuple[Word[object], ...], what: str, least: int = 0) -> Kind[Fields]:
+    """A mapping of words."""
+
+    def read(node: Node, problems: Problems) -> Fields | None:
+        if isinstance(node, yamlfile.Mapping) and len(node.entries) < least:
+            problems.add("an empty mapping says nothing", node.where, f"Words: {', '.join(word.name for word in words)}.")
+        return read_fields(node, words, problems, what)
+
+    return Kind(read, Shape(Form.RECORD, words=words, least=least))

@@ -4,6 +4,7 @@ Every reader takes a text and gives the value or raises InvalidValueError. Nothi
 shows a text that may hold a credential (rules N01, N05).
 """
 
+import base64
 import ipaddress
 import re
 
@@ -20,6 +21,12 @@ _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_-]{1,63})*\Z")
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)*/?\Z")
 _DOTS = re.compile(r"(?:\.|%2[eE]){1,2}\Z")
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:; ?[A-Za-z0-9-]+=[A-Za-z0-9._-]+)*\Z")
+_MEDIA_RANGE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/(?:\*|[A-Za-z0-9!#$&^_.+-]+)\Z")
+_QUERY_NAME = re.compile(r"[A-Za-z0-9._~\[\]-]+\Z")
+_QUERY_TEXT = re.compile(r"(?:[A-Za-z0-9._~!$'()*+,;:@/?\[\]-]|%[0-9A-Fa-f]{2})*\Z")
+_WORD = re.compile(r"[a-z][a-z0-9_]*\Z")
+_CODES = re.compile(r"(-?[0-9]{1,18})(?:-([0-9]{1,18}))?\Z")
 
 # Fields that belong to one connection or to the framing; the proxy writes them itself (rules B08, C09, D01).
 RESERVED_HEADERS = frozenset(
@@ -34,6 +41,11 @@ _CREDENTIAL = re.compile(
     r"\b(?:(?i:[spr]k)[-_][A-Za-z0-9_-]{8,}|AIza[A-Za-z0-9_-]{16,}|eyJ[A-Za-z0-9_-]{16,}"
     r"|(?i:bearer|basic|key)\s+(?=\S*[0-9=]|\S+[A-Z])[A-Za-z0-9._~+/=-]{8,})"
 )
+_KEY = re.compile(
+    r"\b(?:(?i:sk)[-_][A-Za-z0-9_-]{16,}|AIza[A-Za-z0-9_-]{30,}|eyJ[A-Za-z0-9_-]{16,}\.eyJ"
+    r"|(?i:bearer|basic)\s+(?=\S*[0-9=]|\S+[A-Z])[A-Za-z0-9._~+/=-]{8,})"
+)
+_MADE_UP = re.compile(r"(?:\bsk-|\b(?i:bearer|basic)\s+)?(?<![A-Za-z0-9])test-[A-Za-z0-9_.-]*")
 _OPAQUE = re.compile(r"[A-Za-z0-9_-]{16,}")  # inside a credential, any long run is taken for a part of it
 
 # Fields that carry a credential by their name (rule D03): what stands in them must come from a secret.
@@ -75,11 +87,17 @@ def web_address(text: str) -> str:
     return text
 
 
-def header_name(text: str) -> str:
-    """The name of a request field that a rule may write."""
+def field_name(text: str) -> str:
+    """The name of any field."""
     if not _TOKEN.match(text):
         hint = "A name has letters, digits and hyphens, without blanks or colon."
         raise InvalidValueError(f"{quote(text)} is no header name", hint)
+    return text
+
+
+def header_name(text: str) -> str:
+    """The name of a request field that a rule may write."""
+    field_name(text)
     if text.lower() in RESERVED_HEADERS:
         message = f"the header {quote(text)} belongs to the connection and is written by the proxy itself"
         raise InvalidValueError(message, "Remove it from the rule.")
@@ -103,7 +121,7 @@ def template(text: str) -> Template:
         elif "${" in piece:
             raise InvalidValueError("a `${` is not closed by `}`", "Write ${secret.NAME} or ${model}.")
         elif piece:
-            parts.append(_header_literal(piece))
+            parts.append(header_literal(piece))
     if not parts:
         raise InvalidValueError("an empty value")
     first, last = parts[0], parts[-1]
@@ -136,7 +154,7 @@ def secret_name(text: str) -> str:
     return text
 
 
-def _header_literal(text: str) -> str:
+def header_literal(text: str) -> str:
     for character in text:
         if not (" " <= character <= "~" or character == "\t"):
             what = "a control character" if character < " " or character == "\x7f" else "a character outside ASCII"
@@ -148,6 +166,12 @@ def _header_literal(text: str) -> str:
 
 def looks_like_credential(text: str) -> bool:
     return _CREDENTIAL.search(text) is not None
+
+
+def holds_key(text: str) -> bool:
+    """Whether a key of a well-known shape stands in any text of a rule file. Made-up ones say so: `test-...`, `sk-test-...`."""
+    found = _KEY.search(text)
+    return found is not None and _KEY.search(_MADE_UP.sub("", text)) is not None
 
 
 def credential_template(text: str) -> Template:
@@ -174,6 +198,132 @@ def plain_template(text: str) -> Template:
 def _refuse_credential(value: Template, hint: str) -> None:
     if any(isinstance(part, str) and looks_like_credential(part) for part in value.parts):
         raise InvalidValueError("this looks like a credential that is written out", hint)
+
+
+# --- words of requests and answers ---
+
+
+def media_type(text: str) -> str:
+    if not _MEDIA_TYPE.match(text):
+        raise InvalidValueError(f"{quote(text)} is no media type", "Write type/subtype: application/json, audio/mpeg.")
+    return text
+
+
+def media_range(text: str) -> str:
+    if not _MEDIA_RANGE.match(text):
+        raise InvalidValueError(f"{quote(text)} is no media type", "Write type/subtype or type/*: image/png, image/*.")
+    return text.lower()
+
+
+def query_name(text: str) -> str:
+    if not _QUERY_NAME.match(text):
+        raise InvalidValueError(f"{quote(text)} is no name of a query parameter", "Use letters, digits and -._~[].")
+    return text
+
+
+def json_name(text: str) -> str:
+    if not text or not text.isprintable() or "${" in text:
+        raise InvalidValueError(f"{quote(text)} is no name here", "Write a plain name.")
+    return text
+
+
+def kept_name(text: str) -> str:
+    """A name that expressions can use without quotes."""
+    if not _WORD.match(text):
+        raise InvalidValueError(f"{quote(text)} is no name here", "Use lower-case letters, digits and _.")
+    return text
+
+
+def state_word(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise InvalidValueError(f"{quote(text)} is no status word")
+    return text.lower()
+
+
+def error_code(text: str) -> str:
+    """A code, or a range of numbers `1000-1004`."""
+    if not text.strip() or not text.isprintable():
+        raise InvalidValueError(f"{quote(text)} is no error code")
+    if (span := code_range(text)) and span[0] > span[1]:
+        raise InvalidValueError(f"the range {quote(text)} is empty", "Write the smaller number first.")
+    return text
+
+
+def code_range(text: str) -> tuple[int, int] | None:
+    """The numbers of a code or of a range of codes; None for any other text."""
+    match = _CODES.match(text)
+    return (int(match[1]), int(match[2] or match[1])) if match else None
+
+
+def dotted_path(text: str) -> tuple[str, ...]:
+    """`stream_options.include_usage` as names."""
+    names = tuple(text.split("."))
+    if not all(names) or "${" in text or not text.isprintable() or any(name != name.strip() for name in names):
+        raise InvalidValueError(
+            f"{quote(text)} is no path of members", "Write names with dots between them: stream_options.include_usage."
+        )
+    if any("[" in name or "]" in name for name in names):
+        raise InvalidValueError(f"{quote(text)} goes into a list", "A path names members of objects only; write a `body` for more.")
+    return names
+
+
+def separator(text: str) -> str:
+    if len(text) != 1 or text.isalnum() or not text.isprintable():
+        raise InvalidValueError(f"{quote(text)} is no separator", "Write one character that is no letter and no digit.")
+    return text
+
+
+def host_pattern(text: str) -> str:
+    """A host, `*.example.com` for all below it, or `*`."""
+    host = text.lower()
+    bare = host.removeprefix("*.")
+    if host != "*" and (not _HOST.match(bare) or "*" in bare):
+        raise InvalidValueError(f"{quote(text)} is no host", "Write cdn.example.com, *.example.com, or * for any public host.")
+    return host
+
+
+def plain_path(text: str) -> str:
+    """A literal path, percent-encoded already."""
+    if not text.startswith("/"):
+        raise InvalidValueError(f"the path {quote(text)} does not start with `/`", "Write a path: /v1/things.")
+    if not _PATH.match(text) or text.endswith("/") or any(_DOTS.match(segment) for segment in text.split("/")):
+        raise InvalidValueError(f"{quote(text)} is no path", "Plain segments, without doubled slashes, `.` or `..`.")
+    return text
+
+
+def call_path(text: str) -> str:
+    """The literal path of a call; a slash at the end is possible."""
+    if not _PATH.match(text) or any(_DOTS.match(segment) for segment in text.split("/")):
+        hint = "Plain segments, without doubled slashes, `.` or `..`; other characters as %XX."
+        raise InvalidValueError(f"the path of this call, {quote(text)}, cannot be sent", hint)
+    return text
+
+
+def is_query_text(text: str) -> bool:
+    return _QUERY_TEXT.match(text) is not None
+
+
+def request_line(text: str) -> tuple[str, str]:
+    """`METHOD /path?query` of an example."""
+    method, _, target = text.partition(" ")
+    if not _TOKEN.match(method) or not method.isupper() or not target.startswith("/") or not target.isprintable() or " " in target:
+        raise InvalidValueError(f"{quote(text)} is no request", "Write `METHOD /path`, for example `POST /name/v1/videos`.")
+    return method, target
+
+
+def base64_bytes(text: str) -> bytes:
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError:
+        raise InvalidValueError("this is no base64", "Use the standard alphabet, with padding.") from None
+
+
+def base64_text(text: str) -> str:
+    base64_bytes(text)
+    return "".join(text.split())
+
+
+# --- base URLs ---
 
 
 def upstream(text: str) -> Upstream:

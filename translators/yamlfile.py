@@ -1,10 +1,10 @@
 """Strict YAML with places: text in, a small tree of nodes out, each knowing its file, line and column.
 
 The one rule of this room: nothing is built before the whole text was measured. A first pass over the parser's events counts
-depth, nodes, aliases and the size after expansion (rule O02); only then a second pass makes the tree. Scalars are read by the
-core schema of YAML 1.2 (rule O01), so `no`, `on` and `12:30` are text. The parser is libyaml's where PyYAML has it: its
-events are asked for one by one, so that deep nesting is refused before it can hurt. What the keys mean is the reader's business,
-not this module's.
+depth, nodes, aliases and the size after expansion (rule O02); only then a second pass over the same events makes the tree.
+Scalars are read by the core schema of YAML 1.2 (rule O01), so `no`, `on` and `12:30` are text. The parser is libyaml's where
+PyYAML has it: its events are asked for one by one, so that deep nesting is refused before it can hurt. What the keys mean is the
+reader's business, not this module's.
 """
 
 import re
@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from translators.model import Where
+from translators.place import Where
 from translators.problems import InvalidFileError, Problem, Problems, quote
 
 MAX_FILE_BYTES = 1024 * 1024
@@ -43,7 +43,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Keys are scalars, no two with the same text."""
+    """Keys are scalars, no two with the same text. What `<<` takes in stands first; a key that is written out wins."""
 
     entries: tuple[tuple[Scalar, "Node"], ...]
     where: Where
@@ -51,7 +51,12 @@ class Mapping:
 
 Node = Scalar | Sequence | Mapping
 
+MERGE = "<<"  # the merge key, written plain: YAML 1.1's type repository, kept by every reader of 1.2 that people use
+
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # only its events are used, never its constructors
+
+_ENDS = frozenset({yaml.SequenceEndEvent, yaml.MappingEndEvent})
+_OF_NODES = _ENDS | {yaml.ScalarEvent, yaml.AliasEvent, yaml.SequenceStartEvent, yaml.MappingStartEvent}
 
 _TAG = "tag:yaml.org,2002:"
 _SCALAR_TAGS = frozenset({"str", "int", "float", "bool", "null"})
@@ -64,6 +69,8 @@ _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
 _BASED = re.compile(r"(?:0o[0-7]+|0x[0-9a-fA-F]+)\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _SPECIAL = re.compile(r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z")
+
+_FIRST = frozenset("+-.0123456789nN~tTfF")  # the first characters of everything but text
 
 # What YAML allows in a file (1.2.2 section 5.1); everything else must be escaped inside double quotes.
 _NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -85,8 +92,7 @@ def parse(data: bytes, file: Path) -> Node:
     """The tree of a text; `file` is only for the places. A text without a document is an empty mapping. Raises InvalidFileError."""
     text = _decode(data, file)
     try:
-        _measure(text, file)
-        return _Builder(file).build(_events(text, file))
+        return _Builder(file).build(iter(_measured(text, file)))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = Where(file, mark.line + 1, mark.column + 1) if mark else Where(file, 1, 1)
@@ -133,52 +139,55 @@ def _syntax_hint(text: str, where: Where) -> str | None:
 
 
 def _where(event: Any, file: Path) -> Where:
-    return Where(file, event.start_mark.line + 1, event.start_mark.column + 1)
+    mark = event.start_mark
+    return Where(file, mark.line + 1, mark.column + 1)
 
 
 def _events(text: str, file: Path) -> Iterator[Any]:
     """The node events of the only document; raises InvalidFileError for a second document or a directive."""
     documents = 0
     for event in yaml.parse(text, Loader=_LOADER):
-        if isinstance(event, yaml.DocumentStartEvent):
+        if type(event) in _OF_NODES:
+            yield event
+        elif isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
                 raise _refused("a second document starts here", _where(event, file), "One file holds one document: remove `---`.")
             if event.version or event.tags:
                 raise _refused("directives (%YAML, %TAG) are not read", _where(event, file), "Remove the line.")
-        elif isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
-            yield event
 
 
-def _measure(text: str, file: Path) -> None:
-    """Checks the bounds of rule O02; keeps one number per anchor and per open collection, nothing else."""
+def _measured(text: str, file: Path) -> list[Any]:
+    """The events, when the bounds of rule O02 hold: they are asked for one by one, and no further than to what breaks a bound."""
+    events: list[Any] = []
     nodes = aliases = 0
     sizes: dict[str, int] = {}  # of anchored nodes, expanded
     anchor: str | None
     open_collections: list[tuple[str | None, int]] = [(None, 0)]  # anchor, size so far
 
     for event in _events(text, file):
-        if isinstance(event, yaml.CollectionEndEvent):
+        events.append(event)
+        kind = type(event)
+        if kind in _ENDS:
             anchor, size = open_collections.pop()
         else:
             nodes += 1
             if nodes > MAX_NODES:
                 raise _refused(f"more than {MAX_NODES:,} values", _where(event, file))
-            size = NODE_BYTES
             anchor = event.anchor
-            if isinstance(event, yaml.CollectionStartEvent):
-                if len(open_collections) > MAX_DEPTH:
-                    raise _refused(f"nested deeper than {MAX_DEPTH} levels", _where(event, file))
-                open_collections.append((anchor, size))
-                continue
-            if isinstance(event, yaml.AliasEvent):
+            if kind is yaml.ScalarEvent:
+                size = NODE_BYTES + len(event.value)
+            elif kind is yaml.AliasEvent:
                 aliases += 1
                 if aliases > MAX_ALIASES:
                     raise _refused(f"more than {MAX_ALIASES} aliases", _where(event, file))
                 size = _alias_size(event, sizes, open_collections, file)
                 anchor = None
             else:
-                size += len(event.value)
+                if len(open_collections) > MAX_DEPTH:
+                    raise _refused(f"nested deeper than {MAX_DEPTH} levels", _where(event, file))
+                open_collections.append((anchor, NODE_BYTES))
+                continue
         if anchor is not None:
             sizes[anchor] = size
         parent, total = open_collections[-1]
@@ -186,6 +195,7 @@ def _measure(text: str, file: Path) -> None:
             where = _where(event, file)
             raise _refused(f"the aliases expand to more than {MAX_EXPANDED_BYTES // (1024 * 1024)} MiB", where)
         open_collections[-1] = (parent, total + size)
+    return events
 
 
 def _alias_size(event: Any, sizes: dict[str, int], open_collections: list[tuple[str | None, int]], file: Path) -> int:
@@ -212,14 +222,15 @@ class _Builder:
 
     def _node(self, event: Any, events: Iterator[Any]) -> Node:
         """One node and all below it; recursion is bounded by MAX_DEPTH."""
-        where = _where(event, self._file)
-        anchor: str | None = event.anchor
-        if isinstance(event, yaml.AliasEvent):
+        kind = type(event)
+        if kind is yaml.AliasEvent:
             return self._anchors[str(event.anchor)]
+        anchor: str | None = event.anchor
+        where = _where(event, self._file)
         node: Node
-        if isinstance(event, yaml.ScalarEvent):
+        if kind is yaml.ScalarEvent:
             node = self._scalar(event, where)
-        elif isinstance(event, yaml.SequenceStartEvent):
+        elif kind is yaml.SequenceStartEvent:
             self._check_tag(event.tag, "seq", where)
             node = Sequence(tuple(self._items(events)), where)
         else:
@@ -230,24 +241,40 @@ class _Builder:
         return node
 
     def _items(self, events: Iterator[Any]) -> Iterator[Node]:
-        while not isinstance(event := next(events), yaml.CollectionEndEvent):
+        while type(event := next(events)) not in _ENDS:
             yield self._node(event, events)
 
     def _mapping(self, events: Iterator[Any], where: Where) -> Mapping:
         entries: dict[str, tuple[Scalar, Node]] = {}
-        while not isinstance(event := next(events), yaml.CollectionEndEvent):
-            place = _where(event, self._file)
+        merged: dict[str, tuple[Scalar, Node]] = {}
+        while type(event := next(events)) not in _ENDS:
             key = self._node(event, events)
             value = self._node(next(events), events)
-            if not isinstance(key, Scalar):
-                self._problems.add("a key must be a single word, not a list or a mapping", place)
+            if type(event) is yaml.ScalarEvent and event.value == MERGE and event.implicit[0]:
+                self._merge(value, merged, _where(event, self._file))
+            elif not isinstance(key, Scalar):
+                self._problems.add("a key must be a single word, not a list or a mapping", _where(event, self._file))
             elif key.text in entries:
+                place = _where(event, self._file)
                 first = entries[key.text][0].where
                 message = f"the key {quote(key.text)} stands twice: first in line {first.line}, column {first.column}"
                 self._problems.add(message, place, "Keep one of the two.")
             else:
                 entries[key.text] = (key, value)
-        return Mapping(tuple(entries.values()), where)
+        return Mapping(tuple((merged | entries).values() if merged else entries.values()), where)
+
+    def _merge(self, value: Node, merged: dict[str, tuple[Scalar, Node]], place: Where) -> None:
+        """`<<`: the entries of a mapping, or of several; of two with one key the first counts."""
+        sources = value.items if isinstance(value, Sequence) else (value,)
+        if merged:
+            self._problems.add(f"the key {quote(MERGE)} stands twice", place, "Write one, with a list: <<: [*a, *b].")
+        for source in sources:
+            if isinstance(source, Mapping):
+                for key, node in source.entries:
+                    merged.setdefault(key.text, (key, node))
+            else:
+                hint = "Write <<: *name, or <<: [*a, *b]; the name is given with &name at a mapping."
+                self._problems.add(f"{quote(MERGE)} takes in the entries of a mapping", place, hint)
 
     def _check_tag(self, tag: str | None, expected: str, where: Where) -> None:
         if tag not in (None, "!", _TAG + expected):
@@ -255,17 +282,22 @@ class _Builder:
 
     def _scalar(self, event: Any, where: Where) -> Scalar:
         tag = event.tag
-        if tag is not None and tag.removeprefix(_TAG) in _SCALAR_TAGS and tag.startswith(_TAG):
+        if tag is None:
+            text = event.value
+            if not event.implicit[0] or (text and text[0] not in _FIRST):
+                return Scalar(text, text, where)
+            return Scalar(self._resolve(text, where), text, where)
+        if tag.removeprefix(_TAG) in _SCALAR_TAGS and tag.startswith(_TAG):
             kind = tag.removeprefix(_TAG)
-        elif tag in (None, "!"):
-            kind = "plain" if event.implicit[0] and tag is None else "str"
+        elif tag == "!":
+            kind = "str"
         else:
             self._problems.add(f"the tag {quote(tag)} is not read here", where, "Remove the tag.")
             kind = "str"
         if kind == "str":
             return Scalar(event.value, event.value, where)
         value = self._resolve(event.value, where)
-        if kind != "plain" and _kind_of(value) != kind and not (kind == "float" and isinstance(value, int)):
+        if _kind_of(value) != kind and not (kind == "float" and isinstance(value, int)):
             self._problems.add(f"{quote(event.value)} is no {kind}, as its tag says", where)
         return Scalar(value, event.value, where)
 

@@ -9,12 +9,15 @@ import re
 from math import inf
 from typing import cast
 
+from proxy.carry.carried import CarriedExchange
 from proxy.carry.exchange import Exchange
+from proxy.carry.handled import HandledExchange
+from proxy.carry.upload import Upload
 from proxy.carry.worker import Worker
 from proxy.net.sockets import reset_on_close
 from proxy.net.timers import Timed
 from proxy.outcomes import ErrorType, Outcome
-from proxy.routing.table import Plan
+from proxy.routing.plan import Plan
 from proxy.upstream.connection import TURN
 from proxy.wire.answers import render
 from proxy.wire.head import check_incomplete
@@ -96,6 +99,7 @@ class ClientConnection(asyncio.Protocol, Timed):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's shape
         self.transport = None
         self.deadline = inf
+        self._plan = None  # a timer may hold the connection for a while: not its whole configuration with it
         if self._paused:
             self.worker.departures.forget(self._fd)
         self.worker.dismiss(self)
@@ -113,9 +117,8 @@ class ClientConnection(asyncio.Protocol, Timed):
 
     def pause_writing(self) -> None:
         self.full = True
-        exchange = self.exchange
-        if exchange is not None and exchange.upstream is not None:
-            exchange.upstream.pause()
+        if self.exchange is not None:
+            self.exchange.client_full(True)
         self._watch_stall()
 
     def resume_writing(self) -> None:
@@ -126,8 +129,8 @@ class ClientConnection(asyncio.Protocol, Timed):
         exchange = self.exchange
         if exchange is None:
             self._rest()
-        elif exchange.upstream is not None:
-            exchange.upstream.resume()
+        else:
+            exchange.client_full(False)
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
@@ -189,11 +192,13 @@ class ClientConnection(asyncio.Protocol, Timed):
         if total:
             self._total_at = worker.wheel.now + total
             worker.wheel.arm(self, self._total_at)
-        exchange = self.exchange = Exchange(self, plan, plan.request_id or worker.new_id())
+        kind = HandledExchange if plan.handled else CarriedExchange
+        exchange: Exchange = kind(self, plan, plan.request_id or worker.new_id())
+        self.exchange = exchange
         try:
             exchange.start(length, body)
         except Refusal as refusal:
-            exchange.refuse(refusal)
+            self._running(exchange).refuse(refusal)
 
     def _upload(self, exchange: Exchange, data: bytes) -> None:
         worker = self.worker
@@ -208,7 +213,7 @@ class ClientConnection(asyncio.Protocol, Timed):
                 raise _too_slow("body_min_rate")
             exchange.request_data(data)
         except Refusal as refusal:
-            exchange.refuse(refusal)
+            self._running(exchange).refuse(refusal)
             return
         if len(data) >= TURN and self.transport is not None:
             # libuv goes on reading as long as there is something; others shall have their turn (benchmarks, W5).
@@ -238,6 +243,16 @@ class ClientConnection(asyncio.Protocol, Timed):
             self.pause_reading()
 
     # -- for the exchange
+
+    def _running(self, begun: Exchange) -> Exchange:
+        """The exchange that goes on: the one that was begun, or the one it has handed over to."""
+        return begun if self.exchange is None else self.exchange
+
+    def hand_over(self, exchange: CarriedExchange, upload: Upload | None, framed: bytes) -> None:
+        """Go on with an exchange that a rule handles."""
+        handled = HandledExchange(self, exchange.plan, exchange.request_id)
+        self.exchange = handled
+        handled.take_over(exchange, upload, framed)
 
     def write(self, data: bytes) -> None:
         if self.transport is not None:

@@ -1,8 +1,10 @@
-"""One carried exchange: a request goes up, an answer comes down, the bytes of both bodies untouched.
+"""What every exchange is: an answer comes down, byte for byte where nothing else was asked, and failures end it honestly.
 
-The exchange stands between a client connection and an upstream connection and is called by both; it owns no socket, makes no task
-and queues nothing. Each callback passes on what it was given before it returns. Answers are framed in one of four ways, chosen once
-per answer:
+An exchange stands between a client connection and an upstream connection and is called by both; it owns no socket, and its data
+path makes no task and queues nothing. Each callback passes on what it was given before it returns. How the request goes up is
+for the kinds of exchange: `carried` passes it on as it comes, `handled` reads it whole and lets a rule decide.
+
+Answers are framed in one of four ways, chosen once per answer:
 
     VERBATIM   the upstream's framing goes on as it is
     ENCHUNK    the upstream marks the end by closing (or must not announce a length): each read becomes a chunk
@@ -15,24 +17,22 @@ from enum import IntEnum
 from time import perf_counter
 from typing import Protocol
 
+from proxy.carry.downstream import Downstream
 from proxy.carry.tap import Tap
-from proxy.carry.upload import PEEK, Upload, too_large, twice
-from proxy.carry.worker import Worker
 from proxy.outcomes import Outcome, Phase
-from proxy.routing.table import Dispatch, Plan
+from proxy.routing.plan import Dispatch, Plan
 from proxy.upstream.connection import UpstreamConnection
 from proxy.wire.answers import error_event
 from proxy.wire.fields import NOTHING, bodyless, response_lines
 from proxy.wire.framing import ChunkedReader
 from proxy.wire.head import CHUNKED
-from proxy.wire.model import DuplicateModelError, peek_json
 from proxy.wire.refusal import Refusal
 from proxy.wire.response import UNTIL_CLOSE, ResponseHead
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})  # rule K06
-_CLIENT_LEFT = 499
+CLIENT_LEFT = 499
 _CODING = frozenset((b"transfer-encoding",))
-_FRAMING_FIELDS = frozenset((b"content-length", b"transfer-encoding"))
+FRAMING_FIELDS = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class Framing(IntEnum):
@@ -45,28 +45,17 @@ class Framing(IntEnum):
 _VERBATIM = Framing.VERBATIM
 
 
-class Downstream(Protocol):
-    """The client connection, as its exchange sees it."""
+class RequestBody(Protocol):
+    """Follows the body of a request."""
+
+    left: int  # what the client still has to send: a count, CHUNKED, or 0
 
     @property
-    def worker(self) -> Worker: ...
-    @property
-    def peer_bytes(self) -> bytes: ...
-    @property
-    def full(self) -> bool:
-        """Whether the client does not take what was written to it."""
+    def received(self) -> int | None:
+        """Data bytes so far; None where the framing has no bytes of its own."""
 
-    def write(self, data: bytes) -> None: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-    def upload_began(self) -> None: ...
-    def upload_ended(self) -> None: ...
-    def queue(self, data: bytes) -> None:
-        """Bytes that belong to later requests."""
-
-    def exchange_done(self, *, keep_alive: bool, body_left: bool) -> None: ...
-    def answer(self, refusal: Refusal, request_id: bytes, *, body_left: bool) -> None: ...
-    def cut(self, last_words: bytes, *, reset: bool) -> None: ...
+    def forget(self) -> None:
+        """Let go of what is held."""
 
 
 class Exchange:
@@ -119,9 +108,10 @@ class Exchange:
         self.head: ResponseHead | None = None  # of the answer, once it has gone out
         self.tap: Tap | None = None  # watches an answer that comes in pieces
         self.whole = b""  # the body of an answer that came at once
-        self._upload: Upload | None = None
+        self._upload: RequestBody | None = None
         self._opening: asyncio.Task[None] | None = None
-        self._discard = self._retried = self._event_stream = False
+        self._retried = self._event_stream = False
+        self._discard = False  # what is left of the request is not wanted any more (rule F10)
         self._framing = Framing.VERBATIM
         self._keep_alive = plan.keep_alive
         self._payload: ChunkedReader | None = None
@@ -152,181 +142,40 @@ class Exchange:
 
     def start(self, length: int, body: bytes) -> None:
         """Begin with the bytes that came behind the head. Raises Refusal."""
-        plan = self.plan
-        dispatch = self.dispatch
-        if length >= 0 and len(body) >= length and (dispatch is not None or length <= PEEK):
-            if len(body) > length:
-                self.client.queue(body[length:])
-                body = body[:length]
-            self._bytes_in = length
-            if dispatch is None:
-                self.dispatch = self._peek(body)
-            self._check_size(length)
-            self._connect(body)
-            return
-        self._start_upload(plan, length, body)
-
-    def _check_size(self, length: int) -> None:
-        limit = self._body_limit()
-        if limit and length > limit:
-            raise too_large()
-
-    def _body_limit(self) -> int:
-        return self.dispatch.served.body_limit if self.dispatch is not None else self.client.worker.limits.body
-
-    def _peek(self, body: bytes) -> Dispatch:
-        """The dispatch of a body that is here as a whole."""
-        plan = self.plan
-        if plan.may_be_json:
-            try:
-                return plan.for_model(peek_json(body))
-            except DuplicateModelError:
-                if plan.needs_model:
-                    raise twice() from None
-        if not plan.needs_model:
-            return plan.for_model(None)
-        upload = Upload(plan, len(body), self.client.worker.limits, 0, self.client.worker.hold)
-        framed, _ = upload.feed(body)
-        _, model = upload.find_model(framed)
-        return plan.for_model(model)
-
-    def _start_upload(self, plan: Plan, length: int, body: bytes) -> None:
-        if length > 0:
-            self._check_size(length)
-        worker = self.client.worker
-        upload = self._upload = Upload(plan, length, worker.limits, self._body_limit(), worker.hold)
-        if plan.expect_continue and not body:
-            self.client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        framed, rest = upload.feed(body) if body else (b"", b"")
-        if rest:
-            self.client.queue(rest)
-        self._bytes_in = len(framed)
-        if self.dispatch is None and not plan.needs_model:
-            self.dispatch = plan.for_model(None)
-        self._take(upload, framed)
-        if upload.left:
-            self.client.upload_began()
+        raise NotImplementedError
 
     def request_data(self, data: bytes) -> None:
         """Further body bytes. Raises Refusal."""
-        upload = self._upload
-        assert upload is not None
-        framed, rest = upload.feed(data)
-        if rest:
-            self.client.queue(rest)
-        self._bytes_in += len(framed)
-        self._take(upload, framed)
-        if not upload.left:
-            self.client.upload_ended()
-            self._name_model(upload)
-
-    def _name_model(self, upload: Upload) -> None:
-        """A small body has passed as a whole: its model is known now, for the metrics and the log."""
-        body = upload.seen
-        if body is None or self.dispatch is None or self.plan.needs_model:
-            return
-        try:
-            self.dispatch = self.plan.for_model(peek_json(body))
-        except DuplicateModelError:
-            pass  # nothing is decided by it, so it is not ours to refuse
-
-    def _take(self, upload: Upload, framed: bytes) -> None:
-        """Forward body bytes, or keep them for the connection or the model that is still missing."""
-        if self.dispatch is None:
-            known, model = upload.find_model(framed)
-            if not known:
-                upload.hold(framed)
-                return
-            self.dispatch = self.plan.for_model(model)
-            self._connect(framed)
-        elif self._discard:
-            return  # the answer is already on its way (rule F10)
-        elif self.upstream is not None:
-            self._forward(self.upstream, framed)
-        elif self._opening is not None:
-            upload.hold(framed)
-        else:
-            self._connect(framed)
-
-    def _connect(self, framed: bytes, *, fresh: bool = False) -> None:
-        dispatch = self.dispatch
-        assert dispatch is not None
-        if not self.counted:
-            self.counted = True
-            dispatch.metrics.in_flight.inc()
-        got = dispatch.pool.acquire(self, fresh=fresh)
-        if isinstance(got, UpstreamConnection):
-            self._send(got, framed)
-            return
-        self._opening = got
-        upload = self._upload
-        if upload is None:
-            worker = self.client.worker
-            upload = self._upload = Upload(self.plan, 0, worker.limits, 0, worker.hold)
-        upload.hold(framed)
-        if upload.left:
-            self.client.pause_reading()
+        raise NotImplementedError
 
     def upstream_ready(self, connection: UpstreamConnection) -> None:
-        self._opening = None
-        self._send(connection, b"")
-        if self.body_left and not connection.full:
-            self.client.resume_reading()
-
-    def _send(self, connection: UpstreamConnection, framed: bytes) -> None:
-        """The head and all of the body that is here, in one write."""
-        dispatch = self.dispatch
-        transport = connection.transport
-        assert dispatch is not None
-        assert transport is not None
-        self.upstream = connection
-        self.reused = connection.reused
-        upload = self._upload
-        left = 0
-        if upload is not None:
-            left = upload.left
-            if upload.held_bytes:
-                framed = upload.release() + framed
-        if upload is not None and upload.chunked:
-            transport.write(b"%bTransfer-Encoding: chunked\r\n\r\n%b" % (dispatch.head, framed))
-        elif left or framed:
-            transport.write(b"%bContent-Length: %d\r\n\r\n%b" % (dispatch.head, left + len(framed), framed))
-        else:
-            transport.write(b"%b%b\r\n" % (dispatch.head, self.plan.no_body_line))
-        self.sent_at = now = perf_counter()
-        if not self.overhead:
-            self.overhead = now - self.started
-        if left:
-            self.phase = Phase.SEND
-        else:
-            self.phase = Phase.WAIT
-            connection.sent()
-
-    def _forward(self, connection: UpstreamConnection, framed: bytes) -> None:
-        if connection.transport is None:
-            return
-        if framed:
-            connection.transport.write(framed)
-        if not self.body_left:
-            self.sent_at = perf_counter()
-            self.phase = Phase.WAIT
-            connection.sent()
+        """A connection that had to be waited for is there."""
+        raise NotImplementedError
 
     def upstream_full(self, full: bool) -> None:
-        """Backpressure of the upload (rule F07)."""
-        if not self.body_left or self._discard:
+        """The upstream does not take what was written to it, or does again (rule F07)."""
+        raise NotImplementedError
+
+    def _send_again(self) -> None:
+        """The same request over a fresh connection."""
+        raise NotImplementedError
+
+    def client_full(self, full: bool) -> None:
+        """The client does not take what was written to it, or does again (rule F04)."""
+        upstream = self.upstream
+        if upstream is None:
             return
         if full:
-            self.client.pause_reading()
+            upstream.pause()
         else:
-            self.client.resume_reading()
+            upstream.resume()
 
     # -- the answer
 
     def interim_response(self, head: ResponseHead) -> None:
         dispatch = self.dispatch
         if dispatch is not None and head.code == 103 and dispatch.served.platform.early_hints and not self.plan.http10:
-            lines = response_lines(head, set_cookie=False, drop=_FRAMING_FIELDS)
+            lines = response_lines(head, set_cookie=False, drop=FRAMING_FIELDS)
             self.client.write(b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % lines)
 
     def response_head(self, head: ResponseHead, body: bytes, done: bool) -> None:
@@ -335,8 +184,9 @@ class Exchange:
         assert upstream is not None
         if not upstream.request_sent:
             self._discard = True  # the upstream has made up its mind: what is not sent yet is not wanted (rule F10)
-            self._keep_alive = False
-            self.client.pause_reading()
+            if self.body_left:
+                self._keep_alive = False
+                self.client.pause_reading()
         if done:
             self.upstream = None  # it is back in the pool: a full client must not pause it
         self.phase = Phase.RECEIVE
@@ -366,9 +216,13 @@ class Exchange:
             and not (self._event_stream or worker.draining or head.http10)
         ):  # fmt: skip
             return head.raw  # what the rules below would make of it, too (a microsecond less)
-        dispatch = self.dispatch
-        assert dispatch is not None
         drop, extra = self._choose_framing(head)
+        return self._edited_head(head, drop, extra)
+
+    def _edited_head(self, head: ResponseHead, drop: frozenset[bytes], extra: bytes) -> bytes:
+        """The head without these fields, with these lines and what the rules of group E want besides."""
+        worker, shape, dispatch = self.client.worker, head.shape, self.dispatch
+        assert dispatch is not None
         lines = [head.status_line, response_lines(head, set_cookie=dispatch.served.platform.set_cookie, drop=drop), extra]
         if not shape.has_date:
             lines.append(b"Date: %b\r\n" % worker.wheel.date)
@@ -391,20 +245,20 @@ class Exchange:
         http10, code, length = self.plan.http10, head.code, head.length
         if bodyless(code, self.method):
             if code == 205:
-                return _FRAMING_FIELDS, b"Content-Length: 0\r\n"
-            return (_FRAMING_FIELDS if code == 204 else _CODING if http10 else NOTHING), b""
+                return FRAMING_FIELDS, b"Content-Length: 0\r\n"
+            return (FRAMING_FIELDS if code == 204 else _CODING if http10 else NOTHING), b""
         if length >= 0 and not self._event_stream:
             return NOTHING, b""
         if length == CHUNKED and not http10:
             return NOTHING, b""
         if not http10:
             self._framing = Framing.ENCHUNK
-            return _FRAMING_FIELDS, b"Transfer-Encoding: chunked\r\n"
+            return FRAMING_FIELDS, b"Transfer-Encoding: chunked\r\n"
         if length == CHUNKED:
             self._payload = ChunkedReader()
         self._framing = Framing.DECHUNK if length == CHUNKED else Framing.RAW
         self._keep_alive = False
-        return _FRAMING_FIELDS, b""
+        return FRAMING_FIELDS, b""
 
     def _framed(self, data: bytes) -> bytes:
         """Body bytes as the client must get them where the framing is not the upstream's."""
@@ -450,16 +304,21 @@ class Exchange:
 
     # -- failures
 
+    @property
+    def _begun(self) -> int:
+        """The status of the answer whose head has gone out; 0: none has."""
+        return self.head.code if self.head is not None else 0
+
     def upstream_failed(self, refusal: Refusal, *, silent: bool) -> None:
         upstream, self.upstream = self.upstream, None
         self._opening = None
-        if self.head is not None:
+        if self._begun:
             self._cut(refusal, Outcome.TRUNCATED, chunked=upstream is not None and upstream.between_chunks)
         elif silent and self.reused and self._may_retry():
             self._retried = True
             if self.dispatch is not None:
                 self.dispatch.pool.metrics.retries.inc()
-            self._connect(b"", fresh=True)
+            self._send_again()
         else:
             self.refuse(refusal)
 
@@ -470,22 +329,21 @@ class Exchange:
     def refuse(self, refusal: Refusal, outcome: Outcome | None = None) -> None:
         """End with a local answer; the upstream request, if any, is left unfinished."""
         refusal.protocol = self.plan.protocol
-        if self.head is not None:
+        if self._begun:
             upstream = self.upstream
             self._cut(refusal, outcome or Outcome.TRUNCATED, chunked=upstream is not None and upstream.between_chunks)
             return
         self._abandon()
         if outcome is None:
             outcome = Outcome.FAILED if refusal.status >= 500 else Outcome.REFUSED
-        self.client.worker.recorder.record(self, refusal.status, outcome, refusal)
+        self._record(refusal.status, outcome, refusal)
         self.client.answer(refusal, self.request_id, body_left=bool(self.body_left))
 
     def _cut(self, refusal: Refusal, outcome: Outcome, *, chunked: bool) -> None:
         """The answer broke after its head had gone out: it must never look whole (rules I05 to I08)."""
         words = self._last_words(refusal, chunked=chunked)
         self._abandon()
-        code = self.head.code if self.head is not None else 0
-        self.client.worker.recorder.record(self, code, outcome, refusal)
+        self._record(self._begun, outcome, refusal)
         self.client.cut(words, reset=self._framing in {Framing.RAW, Framing.DECHUNK})
 
     def _last_words(self, refusal: Refusal, *, chunked: bool) -> bytes:
@@ -507,7 +365,10 @@ class Exchange:
         if self.dispatch is not None:
             self.dispatch.pool.metrics.cancel(self.phase)
         self._abandon()
-        self.client.worker.recorder.record(self, _CLIENT_LEFT, Outcome.CLIENT_CLOSED)
+        self._record(CLIENT_LEFT, Outcome.CLIENT_CLOSED, None)
+
+    def _record(self, status: int, outcome: Outcome, refusal: Refusal | None) -> None:
+        self.client.worker.recorder.record(self, status, outcome, refusal)
 
     def _abandon(self) -> None:
         if self._upload is not None:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from proxy.carry.tap import Tap, usage_in
 from proxy.outcomes import Outcome, Phase
-from proxy.routing.table import NO_ROUTE, Dispatch, Plan
+from proxy.routing.plan import NO_ROUTE, Dispatch, Plan
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.metrics import Metrics
 from proxy.wire.refusal import Refusal

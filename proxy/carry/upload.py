@@ -7,7 +7,7 @@ have to wait for the name or for a connection. Whole small bodies never come her
 from collections.abc import Callable
 
 from proxy.outcomes import ErrorType
-from proxy.routing.table import Plan
+from proxy.routing.plan import Plan
 from proxy.settings import Limits
 from proxy.wire.framing import ChunkedReader, FramingError
 from proxy.wire.head import CHUNKED
@@ -24,9 +24,11 @@ def too_large() -> Refusal:
     )
 
 
-def twice() -> Refusal:
+def twice(*, close: bool = True) -> Refusal:
     """The body names its model twice (rule P02)."""
-    return bad_request("duplicate_model", "The request body names its model twice.")
+    refusal = bad_request("duplicate_model", "The request body names its model twice.")
+    refusal.close = close
+    return refusal
 
 
 class Upload:
@@ -66,6 +68,11 @@ class Upload:
             self._finder = finder_for(plan.content_type, compressed=plan.compressed)
             if self._reader is not None:
                 self._reader.payload = []
+
+    @property
+    def reader(self) -> ChunkedReader | None:
+        """Follows the framing of a chunked body."""
+        return self._reader
 
     @property
     def chunked(self) -> bool:

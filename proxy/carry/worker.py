@@ -7,11 +7,13 @@ import secrets as random_source
 from pathlib import Path
 from typing import Protocol
 
+from proxy.carry.orchestration import NoOrchestrator, Orchestrator
 from proxy.carry.record import Recorder
 from proxy.net.departures import Departures
 from proxy.net.timers import Wheel
 from proxy.outcomes import ErrorType, Outcome
-from proxy.routing.table import NO_ROUTE, Plan, Table, echoed_id
+from proxy.routing.plan import NO_ROUTE, Plan, echoed_id
+from proxy.routing.table import Table
 from proxy.settings import Settings
 from proxy.telemetry import logs
 from proxy.telemetry.access_log import AccessLog, AccessRecord
@@ -30,6 +32,12 @@ class Connected(Protocol):
     def exchange(self) -> object | None: ...
     def close_idle(self) -> None: ...
     def close_now(self) -> None: ...
+
+
+class Lingering(Protocol):
+    """An exchange that goes on without its client."""
+
+    def stop(self) -> None: ...
 
 
 class Worker:
@@ -52,11 +60,23 @@ class Worker:
         self.connections: set[Connected] = set()
         self.held = 0  # bytes of request bodies that wait in memory
         self._held_limit = self.limits.buffered_bytes_total or _memory_limit() // 4
+        self.orchestrator: Orchestrator = NoOrchestrator()
+        self.background: set[Lingering] = set()  # exchanges that go on without their client
         self._parser = parser
         self._access_log = access_log
         self._parse_log = logs.RateLimiter()
         self._id_prefix = random_source.token_hex(6).encode("ascii")
         self._ids = itertools.count(1)
+
+    def stop(self) -> None:
+        """The process ends: nothing goes on without a client any more."""
+        self.departures.stop()
+        for exchange in list(self.background):
+            exchange.stop()
+        self.background.clear()
+        for served in self.table.served.values():
+            if served.credential is not None and served.credential.source is not None:
+                served.credential.source.stop()
 
     def plan(self, head: bytes, peer: str) -> tuple[Plan, int]:
         """The plan of a request head and the length of its body. Raises Refusal."""

@@ -18,7 +18,7 @@ from proxy.sandbox.text import PICTURE_TOKENS, count_tokens
 AUTO = (256, 256)
 LARGEST = 4096
 STRIPES = 8
-FILES = "/files/"
+FILES = "/~files/"  # where files are served, below the sandbox's address and below that of each platform
 _NAME = re.compile(r"(\d{1,4})x(\d{1,4})-([0-9a-f]{12})\.png")
 
 

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from proxy.sandbox import chat, completions, embeddings, generate, images, messages, models, responses
 from proxy.sandbox.dialect import Dialect
-from proxy.sandbox.replies import Context, Json, Plain, RefusalError, Reply
+from proxy.sandbox.replies import Context, Json, RefusalError, Reply
 
 Operation = Callable[[Json, Context], Reply]
 
@@ -32,7 +32,7 @@ _METHODS: dict[str, Callable[[Json, Context, str], Reply]] = {
 }
 _GENERATE = re.compile(r"/models/([^/]+)(?::|%3[Aa])([A-Za-z]+)$")
 _MODEL = re.compile(r"/models/([^/]+)$")
-_FILE = re.compile(re.escape(images.FILES) + r"([^/]+)$")
+_DRAWING = ("/embeddings", "/images/generations", "/images/edits", "/images/variations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,17 @@ def find(path: str, method: str, dialect: Dialect, query: Mapping[str, str]) -> 
     return route
 
 
+def serves(path: str, method: str) -> bool:
+    """Whether a path is one of those that stand here, with any method."""
+    wanted = "GET" if method == "HEAD" else method
+    return (_by_tail(path) or _by_model(path, wanted, Dialect.CHAT, {})) is not None
+
+
+def converses(path: str) -> bool:
+    """Whether it is a conversation, which no example can say: the answer depends on all that was asked."""
+    return not path.endswith(_DRAWING) and (_by_tail(path) is not None or _GENERATE.search(path) is not None)
+
+
 def _by_tail(path: str) -> Route | None:
     known = [entry for entry in _TAILS if path.endswith(entry[0])]
     if not known:
@@ -74,8 +85,6 @@ def _by_model(path: str, method: str, dialect: Dialect, query: Mapping[str, str]
         return _generate(unquote(found[1]), found[2], query)
     if found := _MODEL.search(path):
         return Route(dialect, _without_body(partial(models.single, dialect, unquote(found[1]))), "GET")
-    if found := _FILE.search(path):
-        return _file(found[1])
     return None
 
 
@@ -92,15 +101,6 @@ def _with_model(body: Json, context: Context, *, operation: Callable[[Json, Cont
 
 def _streamed(body: Json, context: Context, *, model: str, sse: bool) -> Reply:
     return generate.stream(body, context, model, sse=sse)
-
-
-def _file(name: str) -> Route | None:
-    picture = images.Picture.named(name)
-    return Route(Dialect.CHAT, _without_body(partial(_drawn, picture)), "GET") if picture else None
-
-
-def _drawn(picture: images.Picture) -> Reply:
-    return Plain(picture.png(), "image/png")
 
 
 def _without_body(make: Callable[[], Reply]) -> Operation:

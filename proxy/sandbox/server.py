@@ -6,39 +6,59 @@ public server.
 
 import asyncio
 import random
+import re
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 from aiohttp import BodyPartReader, web
 
 from proxy.sandbox import dialect as dialects
-from proxy.sandbox import faults
+from proxy.sandbox import faults, files, images, media, routes
+from proxy.sandbox.asked import Asked
 from proxy.sandbox.faults import Fault
-from proxy.sandbox.replies import Context, Json, Plain, RefusalError, Reply, frames
-from proxy.sandbox.routes import find
+from proxy.sandbox.offline import Offline, Said, Times
+from proxy.sandbox.replies import Context, Json, Plain, RefusalError, frames
+from translators.model import RuleSet
 
 MAX_BODY = 64 * 1024 * 1024
 """The largest JSON body; file parts of forms are read past and may be larger."""
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: closing sends RST
 _SERVER = {"Server": "dragoman-sandbox"}
+_JSON = "application/json"
+_BODILESS = frozenset({204, 304})
+_PLATFORM = re.compile(r"/~([^/]+)(?=/|$)")
 
 
 class Sandbox:
-    """An upstream without key and network.
+    """An upstream without key and network: all platforms of some rules, each below an address of its own (`url_of`).
 
-    `pace` is the pause before each event of a stream and before a plain answer, in seconds. With a `seed` ids repeat from run
-    to run. `url` is known after `start`; `cancelled` counts the answers whose client left before they were complete.
+    `pace` is the pause before each event of a stream and before a plain answer, `task_time` how long a task takes, in seconds.
+    With a `seed` ids repeat from run to run; `clock` gives Unix seconds. `url` is known after `start`; without a platform's name in
+    the path it answers what any platform of the protocols would. `cancelled` counts the answers whose client left before they were
+    complete.
     """
 
-    def __init__(self, *, pace: float = 0.02, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        rules: RuleSet | None = None,
+        *,
+        pace: float = 0.02,
+        task_time: float = 2.0,
+        seed: int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.url = ""
         self.cancelled = 0
         self._pace = pace
+        self.times = Times(clock, task_time)
         self._source = random.Random(seed)  # noqa: S311 - ids of a sandbox are no secrets
+        self._rules = rules or RuleSet({})
+        self._sides: dict[str, Offline] = {}
         self._runner: web.AppRunner | None = None
         self._open: set[asyncio.Task[Any]] = set()
         self._stopping = False
@@ -64,6 +84,27 @@ class Sandbox:
         self._runner, self._stopping = runner, False
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{runner.addresses[0][1]}"
+        self.update(self._rules)
+
+    def update(self, rules: RuleSet) -> None:
+        """Answer by these rules from now on. Tasks that live go on, as far as their platforms are still there."""
+        self._rules = rules
+        self._sides = {
+            name: Offline(
+                platform, self.url_of(name) + platform.upstream.base, self.times, self._source, former.jobs if former else None
+            )
+            for name, platform in rules.platforms.items()
+            for former in (self._sides.get(name),)
+        }
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """The names of the platforms that are served."""
+        return tuple(self._sides)
+
+    def url_of(self, platform: str) -> str:
+        """The address that stands for a platform; its own base path may follow."""
+        return f"{self.url}/~{platform}"
 
     async def stop(self) -> None:
         """Stop listening and drop what is still being answered. Stopping twice does nothing."""
@@ -90,39 +131,85 @@ class Sandbox:
             if task is not None:
                 self._open.discard(task)
 
+    def _place(self, raw: str) -> tuple[Offline | None, str]:
+        """The platform that a path names, and the path that the platform would see."""
+        found = _PLATFORM.match(raw)
+        side = self._sides.get(found[1]) if found else None
+        if found is None or side is None:
+            return None, raw
+        path = raw[found.end() :]
+        base = side.platform.upstream.base
+        return side, (path[len(base) :] if base and path.startswith(base + "/") else path) or "/"
+
     async def _exchange(self, request: web.Request) -> web.StreamResponse:
-        path = request.rel_url.raw_path
+        side, path = self._place(request.rel_url.raw_path)
+        if path.startswith(images.FILES):
+            return file_answer(request, path.removeprefix(images.FILES))
         dialect = dialects.guess(path, request.headers, request.query)
-        context = Context(int(time.time()), self.url, self._source)
+        context = Context(int(self.times.clock()), self.url, self._source)
         request_id = context.mint("req_")
         try:
-            route = find(path, request.method, dialect, request.query)
+            fault = faults.requested(request.headers.get(faults.HEADER))
+            if side is not None:
+                said = await self._by_examples(request, side, path, fault)
+                if said is not None:
+                    return await self._send(request, said, fault)
+            route = routes.find(path, request.method, dialect, request.query)
             dialect = route.dialect
             body = await read_body(request) if route.method == "POST" else {}
-            fault = faults.requested(request.headers.get(faults.HEADER))
             refused = faults.refusal(fault) if fault else None
             if refused is not None:
                 raise refused
             reply = route.operation(body, context)
         except RefusalError as error:
-            head = dialects.head(dialect, request_id, context.now, error.status)
-            failed = Plain(dialects.error_body(dialect, error, request_id))
-            return web.Response(status=error.status, body=failed.encode(), content_type=failed.content_type, headers=_SERVER | head)
-        head = _SERVER | dialects.head(dialect, request_id, context.now)
-        return await self._send(request, reply, head, fault)
+            told = await self._told(request, side, path) if side is not None and error.status in (400, 404) else None
+            if told is not None:
+                return await self._send(request, told, None)
+            head = dialects.head(dialect, request_id, context.now, error.status) | {"Content-Type": _JSON}
+            refusal = Plain(dialects.error_body(dialect, error, request_id)).encode()
+            return web.Response(status=error.status, body=refusal, headers=_SERVER | head)
+        head = dialects.head(dialect, request_id, context.now) | {"Content-Type": reply.content_type}
+        streamed = not isinstance(reply, Plain)
+        steps = (reply.encode(),) if isinstance(reply, Plain) else tuple(frames(reply))
+        return await self._send(request, Said(200, head, steps, streamed), fault)
 
-    async def _send(self, request: web.Request, reply: Reply, head: dict[str, str], fault: Fault | None) -> web.StreamResponse:
+    async def _by_examples(self, request: web.Request, side: Offline, path: str, fault: Fault | None) -> Said | None:
+        """The answer of the platform's examples; None for what the protocols' own part answers better: conversations, and paths
+        that the rules only carry. Raises RefusalError for a fault that no example shows.
+        """
+        method = "GET" if request.method == "HEAD" else request.method
+        asked = Asked.read(method, path, "", {}, b"")
+        carried = routes.converses(path) or (routes.serves(path, request.method) and not side.knows(asked))
+        status = fault.status if fault else None
+        failed = side.fault(status, asked, anywhere=not carried) if status is not None else None
+        if carried and failed is None:
+            return None
+        try:
+            data = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise RefusalError(413, f"The body is larger than the sandbox reads ({MAX_BODY} bytes).") from None
+        refused = faults.refusal(fault) if fault and failed is None else None
+        if refused is not None:
+            raise refused
+        return failed or side.answer(Asked.read(method, path, request.rel_url.raw_query_string, request.headers, data))
+
+    async def _told(self, request: web.Request, side: Offline, path: str) -> Said | None:
+        """The answer of an example that asks just this: platforms stretch the protocols further than the sandbox speaks them."""
+        if request.content_type.startswith("multipart/"):
+            return None
+        data = await request.read()
+        return side.told(Asked.read(request.method, path, request.rel_url.raw_query_string, request.headers, data))
+
+    async def _send(self, request: web.Request, said: Said, fault: Fault | None) -> web.StreamResponse:
         """Send an answer, step by step, with the fault it was asked for."""
         pace = self._pace * (faults.SLOWER if fault is Fault.SLOW else 1)
-        response = web.StreamResponse(headers=head | {"Content-Type": reply.content_type})
-        if isinstance(reply, Plain):
-            whole = reply.encode()
-            response.content_length = len(whole)
-            steps = [whole]
-        else:
+        response = web.StreamResponse(status=said.status, headers=_SERVER | dict(said.headers))
+        if said.streamed:
             response.headers["Cache-Control"] = "no-cache"
-            steps = list(frames(reply))
-        steps, silenced = shaped(steps, fault)
+        else:
+            response.content_length = sum(map(len, said.steps))
+        bodiless = request.method == "HEAD" or said.status in _BODILESS
+        steps, silenced = shaped([] if bodiless else list(said.steps), fault)
         try:
             await asyncio.sleep(pace)
             await response.prepare(request)
@@ -138,13 +225,23 @@ class Sandbox:
         return response
 
 
+def file_answer(request: web.Request, name: str) -> web.Response:
+    """A file of the sandbox's own; 404 when the name is none that it gives out."""
+    found = media.named(name)
+    if found is None or request.method not in ("GET", "HEAD"):
+        status, text = (405, "Files take GET and HEAD.") if found else (404, "The sandbox has no such file.")
+        return web.Response(status=status, text=text, headers=_SERVER)
+    status, head, data = files.serve(*found, request.headers)
+    return web.Response(status=status, body=data, headers=_SERVER | head)
+
+
 def shaped(steps: list[bytes], fault: Fault | None) -> tuple[list[bytes], bool]:
     """What is really sent of an answer, and whether the fault then silences it.
 
     A stall keeps the first event; a cut and a reset keep half of the events and half of the next one. Of a plain body all
     three keep half.
     """
-    if fault not in (Fault.CUT, Fault.RESET, Fault.STALL):
+    if not steps or fault not in (Fault.CUT, Fault.RESET, Fault.STALL):
         return steps, False
     if fault is Fault.STALL and len(steps) > 1:
         return steps[:1], True

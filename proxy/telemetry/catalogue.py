@@ -92,6 +92,15 @@ CANCELS = Spec(
 )
 UPSTREAM_INSECURE = Spec("dragoman_upstream_insecure", _GAUGE, "1: certificate verification is off.", ("platform",))
 
+PROGRAMS = Spec("dragoman_programs_running", _GAUGE, "Programs of rules that make several steps and run now.", ("platform",))
+FETCHES = Spec("dragoman_fetches_total", _COUNTER, "URLs read, by purpose and how it ended.", ("purpose", "outcome"))
+DOWNLOAD_BYTES = Spec("dragoman_download_bytes_total", _COUNTER, "Bytes of finished work streamed from URLs.", ("platform",))
+DEFERRED = Spec("dragoman_deferred_calls_total", _COUNTER, "Deferred calls that ended, by how.", ("platform", "outcome"))
+DEFERRED_RUNNING = Spec("dragoman_deferred_calls_running", _GAUGE, "Deferred calls that run now.")
+
+RULE_NOTES = Spec(
+    "dragoman_rule_notes_total", _COUNTER, "What programs of rules met and no client hears of, by kind.", ("platform", "kind")
+)
 LIMIT_HITS = Spec("dragoman_limit_hits_total", _COUNTER, "Limits and timeouts that were hit, by name.", ("limit",))
 PARSE_ERRORS = Spec("dragoman_parse_errors_total", _COUNTER, "Requests whose head or framing was refused.")
 AUTH_FAILURES = Spec("dragoman_auth_failures_total", _COUNTER, "Requests with a missing or wrong client licence.")
@@ -109,6 +118,9 @@ LOOP_LAG = Spec(
     "dragoman_event_loop_lag_seconds", _HISTOGRAM, "How late a timer of the event loop ran, four samples a second.", (), TIMES
 )
 ACCESS_LOG_DROPPED = Spec("dragoman_access_log_dropped_total", _COUNTER, "Access-log lines that were lost.", ("reason",))
+CONFIG_HASH = Spec("dragoman_config_hash", _GAUGE, "A number made of the loaded rule files: equal where replicas run the same.")
+CONFIG_AGE = Spec("dragoman_config_age_seconds", _GAUGE, "Time since the configuration in use was loaded.")
+RELOADS = Spec("dragoman_config_reloads_total", _COUNTER, "Loads of the configuration after the start.", ("outcome",))
 RELOAD_SUCCESS = Spec("dragoman_config_last_reload_success", _GAUGE, "1: the last load of the configuration succeeded.")
 RELOAD_TIME = Spec(
     "dragoman_config_last_reload_timestamp_seconds", _GAUGE, "Unix time of the last successful load of the configuration."
@@ -144,6 +156,12 @@ ALL = (
     RETRIES,
     CANCELS,
     UPSTREAM_INSECURE,
+    PROGRAMS,
+    FETCHES,
+    DOWNLOAD_BYTES,
+    DEFERRED,
+    DEFERRED_RUNNING,
+    RULE_NOTES,
     LIMIT_HITS,
     PARSE_ERRORS,
     AUTH_FAILURES,
@@ -154,6 +172,9 @@ ALL = (
     INSECURE_PARSER,
     LOOP_LAG,
     ACCESS_LOG_DROPPED,
+    CONFIG_HASH,
+    CONFIG_AGE,
+    RELOADS,
     RELOAD_SUCCESS,
     RELOAD_TIME,
     SERIES_OVERFLOW,

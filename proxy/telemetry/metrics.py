@@ -232,6 +232,10 @@ class Metrics:
         self.draining = self.gauge(catalogue.DRAINING).labels()
         self.insecure_parser = self.gauge(catalogue.INSECURE_PARSER).labels()
         self.loop_lag = self.histogram(catalogue.LOOP_LAG).labels()
+        self.deferred_running = self.gauge(catalogue.DEFERRED_RUNNING).labels()
+        self.config_hash = self.gauge(catalogue.CONFIG_HASH).labels()
+        self.config_age = self.gauge(catalogue.CONFIG_AGE).labels()
+        self.reloads = self.counter(catalogue.RELOADS)
         self.reload_success = self.gauge(catalogue.RELOAD_SUCCESS).labels()
         self.reload_time = self.gauge(catalogue.RELOAD_TIME).labels()
         self._limits: dict[str, Counter] = {}
@@ -266,6 +270,26 @@ class Metrics:
                 raise ValueError(f"no limit is named {name!r}; expected a field of Limits or Timeouts")
             counter = self._limits[name] = self.counter(catalogue.LIMIT_HITS).labels(name)
         return counter
+
+    def programs(self, platform: str) -> Gauge:
+        """Programs of several steps that run now."""
+        return self.gauge(catalogue.PROGRAMS).labels(platform)
+
+    def fetch(self, purpose: str, outcome: str) -> Counter:
+        """URLs read; `purpose` is `fetch` (into memory) or `download` (to the client), `outcome` a `FetchOutcome`."""
+        return self.counter(catalogue.FETCHES).labels(purpose, outcome)
+
+    def download_bytes(self, platform: str) -> Counter:
+        """Bytes of finished work that went from a URL to a client."""
+        return self.counter(catalogue.DOWNLOAD_BYTES).labels(platform)
+
+    def deferred(self, platform: str, outcome: str) -> Counter:
+        """Deferred calls that ended; `outcome` is a `DeferredOutcome`."""
+        return self.counter(catalogue.DEFERRED).labels(platform, outcome)
+
+    def rule_note(self, platform: str, kind: str) -> Counter:
+        """What a rule's program met; `kind` is from the closed list of `translators.runtime.steps.Note`."""
+        return self.counter(catalogue.RULE_NOTES).labels(platform, kind)
 
     def log_dropped(self, reason: str) -> Counter:
         """Lost access-log lines; `reason` is `full` or `error`."""

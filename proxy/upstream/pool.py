@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from proxy.outcomes import ErrorType, Phase
 from proxy.settings import Limits
 from proxy.telemetry.metrics import UpstreamMetrics
 from proxy.upstream.connection import Consumer, State, UpstreamConnection
-from proxy.upstream.dialing import Dialer
+from proxy.upstream.dialing import Phased
 from proxy.wire.refusal import Refusal, bad_response
 from proxy.wire.response import ResponseReader
 
@@ -32,7 +33,7 @@ class Pool:
         wheel: Wheel,
         reader: ResponseReader,
         limits: Limits,
-        dialer: Dialer,
+        dialer: "OpensConnections",
         metrics: UpstreamMetrics,
         timeouts: "PoolTimeouts",
     ) -> None:
@@ -53,6 +54,7 @@ class Pool:
         self._opening = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.closed = False
+        self.retired = False  # a newer configuration has a pool of its own: nothing is kept any more
 
     @property
     def idle(self) -> int:
@@ -176,7 +178,7 @@ class Pool:
     def put(self, connection: UpstreamConnection) -> bool:
         """Keep an idle connection for the next exchange; False if it is not wanted any more."""
         wheel = self.wheel
-        if self.closed or wheel.now - connection.born >= self._t_age:
+        if self.closed or self.retired or wheel.now - connection.born >= self._t_age:
             return False
         connection.state = State.IDLE
         connection.idle_since = wheel.now
@@ -205,6 +207,17 @@ class Pool:
         while idle and now - idle[0].idle_since >= self._t_idle:
             idle.popleft().abort()
 
+    def retire(self) -> None:
+        """Keep no connection from now on; exchanges that run, or were planned with this pool, end as usual (rule M06)."""
+        self.retired = True
+        while self._idle:
+            self._idle.popleft().abort()
+
+    @property
+    def deserted(self) -> bool:
+        """Whether nothing is open or being opened here."""
+        return not (self._all or self._tasks)
+
     async def close(self) -> None:
         """Close everything, running exchanges included."""
         self.closed = True
@@ -227,6 +240,13 @@ def _expire(future: "asyncio.Future[UpstreamConnection | None]") -> None:
                 fields=(("Retry-After", "1"),),
             )
         )
+
+
+class OpensConnections(Protocol):
+    """What a pool gets its connections from; `proxy.upstream.dialing.Dialer` is one."""
+
+    async def dial(self, factory: Callable[[], UpstreamConnection], waiting: Phased) -> UpstreamConnection:
+        """A connected protocol. Raises Refusal (502 or 504) with the error of the phase that failed."""
 
 
 class PoolTimeouts(Protocol):

@@ -1,67 +1,77 @@
 """Local answers: what the proxy says itself, in the words of the protocol the client speaks (rules I01, I02, I07, E10).
 
-`render` makes a complete response from a Refusal, `error_event` the last event of a stream that broke.
+`render` makes a complete response from a Refusal, `error_event` the last event of a stream that broke; their words are those of
+`translators.runtime.envelopes`. `made_head` is the head of an answer that a rule has made from the upstream's (rule E05).
 """
 
 from email.utils import formatdate
 from http import HTTPStatus
 
-import orjson
-
+from proxy.wire.fields import NOTHING, response_lines
 from proxy.wire.refusal import Refusal
+from proxy.wire.response import ResponseHead
 from translators.model import Protocol
+from translators.runtime import envelopes
 
-# Closed lists of error types, by status; the first fitting line counts.
-_CHAT_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
-_MESSAGES_TYPES = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    503: "overloaded_error",
-    504: "timeout_error",
-}
-_GENERATE_STATUSES = {
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    429: "RESOURCE_EXHAUSTED",
-    500: "INTERNAL",
-    501: "UNIMPLEMENTED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
-
-
-def _chat_error(refusal: Refusal) -> dict[str, object]:
-    kind = _CHAT_TYPES.get(refusal.status, "server_error" if refusal.status >= 500 else "invalid_request_error")
-    return {"message": refusal.message, "type": kind, "param": None, "code": refusal.code}
+# What describes the body as the upstream sent it, and says nothing true about another one (rule E05).
+_OF_THE_BODY = frozenset(
+    (
+        b"content-length", b"transfer-encoding", b"content-encoding", b"content-md5", b"digest", b"repr-digest", b"content-digest",
+        b"accept-ranges", b"content-range", b"etag",
+    )
+)  # fmt: skip
+_CONTENT_TYPE = frozenset((b"content-type",))
 
 
 def error_body(refusal: Refusal, protocol: Protocol) -> bytes:
     """The JSON body of a local answer."""
-    if protocol is Protocol.MESSAGES:
-        kind = _MESSAGES_TYPES.get(refusal.status, "api_error" if refusal.status >= 500 else "invalid_request_error")
-        body: dict[str, object] = {"type": "error", "error": {"type": kind, "message": refusal.message}}
-    elif protocol is Protocol.GENERATE:
-        state = _GENERATE_STATUSES.get(refusal.status, "UNAVAILABLE" if refusal.status >= 500 else "INVALID_ARGUMENT")
-        body = {"error": {"code": refusal.status, "message": refusal.message, "status": state}}
-    else:
-        body = {"error": _chat_error(refusal)}
-    return orjson.dumps(body)
+    return envelopes.error_body(protocol, refusal.status, refusal.code, refusal.message, param=refusal.param)
 
 
 def error_event(refusal: Refusal, protocol: Protocol) -> bytes | None:
     """The error event that tells a reader of the stream that it broke; None where the protocol has none (I07)."""
-    if protocol is Protocol.CHAT:
-        return b"data: " + error_body(refusal, protocol) + b"\n\n"
-    if protocol is Protocol.MESSAGES:
-        return b"event: error\ndata: " + error_body(refusal, protocol) + b"\n\n"
-    if protocol is Protocol.RESPONSES:
-        body = {"type": "error", "code": refusal.code, "message": refusal.message, "param": None, "sequence_number": 0}
-        return b"event: error\ndata: " + orjson.dumps(body) + b"\n\n"
-    return None
+    return envelopes.error_event(protocol, refusal.status, refusal.code, refusal.message)
+
+
+def status_line(status: int) -> bytes:
+    """With the usual reason; none for a status that has no usual one."""
+    try:
+        reason = HTTPStatus(status).phrase
+    except ValueError:
+        reason = ""
+    return f"HTTP/1.1 {status} {reason}\r\n".encode("ascii")
+
+
+def made_head(
+    head: ResponseHead | None,
+    status: int,
+    fields: tuple[tuple[str, str], ...],
+    *,
+    retyped: bool,
+    set_cookie: bool,
+    date: bytes,
+    request_id: bytes,
+) -> list[bytes]:
+    """Status line and field lines of an answer that a rule made, up to what frames it.
+
+    `head` is the upstream's (None: no upstream answer stands behind it); its fields go along, but for those that describe its body.
+    `fields` replace those of the same name. `retyped`: the content type is the caller's to say.
+    """
+    names = frozenset(name.lower().encode("ascii") for name, _ in fields)
+    lines: list[bytes] = []
+    if head is not None:
+        lines.append(head.status_line if head.code == status else status_line(status))
+        drop = _OF_THE_BODY | names | (_CONTENT_TYPE if retyped else NOTHING)
+        lines.append(response_lines(head, set_cookie=set_cookie, drop=drop))
+    else:
+        lines.append(status_line(status))
+    lines += [f"{name}: {value}\r\n".encode() for name, value in fields]
+    shape = head.shape if head is not None else None
+    if b"date" not in names and (shape is None or not shape.has_date):
+        lines.append(b"Date: %b\r\n" % date)
+    if b"x-request-id" not in names and (shape is None or not shape.has_request_id):
+        lines.append(b"x-request-id: %b\r\n" % request_id)
+    return lines
 
 
 def render(

@@ -152,11 +152,12 @@ async def stage(
     timeouts: Mapping[str, float] | None = None,
     extra: str = "",
     rules_of: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Scene]:
     """A started gateway with two platforms, `test` and `other`.
 
-    `extra` is appended to the rule of `test`, `rules_of` are further files by name.
+    `extra` is appended to the rule of `test`, `rules_of` are further files by name; each platform has a secret of its name.
     """
     with TemporaryDirectory() as name:
         directory = Path(name)
@@ -173,7 +174,8 @@ async def stage(
             timeouts=replace(Timeouts(), **(timeouts or {})),  # type: ignore[arg-type]
             **{"open": True, **settings},
         )
-        gateway = Gateway(chosen, environ={"TEST_KEY": KEY, "OTHER_KEY": KEY})
+        keys = {f"{platform.upper()}_KEY": KEY for platform in ("test", "other", *(rules_of or {}))}
+        gateway = Gateway(chosen, environ={**keys, **(environ or {})})
         await gateway.start()
         scene = Scene(gateway)
         asyncio.get_running_loop().set_exception_handler(lambda _, context: scene.errors.append(context))

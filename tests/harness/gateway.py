@@ -20,7 +20,7 @@ from proxy.server import Gateway
 from proxy.settings import Limits, Settings, Timeouts
 from tests.harness.chaos import Peer, closed_port
 from tests.harness.client import Answer, Client
-from tests.harness.runner import until
+from tests.harness.runner import turns, until
 
 SECRET = "sk-test-upstream-secret"
 CREDENTIALS = {"TEST_KEY": SECRET}
@@ -182,6 +182,7 @@ async def stage(
                 for client in scene.clients:
                     client.leaves()
                 await gateway.stop()
+            await turns()  # what an SDK of the test has left behind (a stream it did not read to its end) ends now
         assert noisy or not errors, f"exceptions reached the event loop: {errors}"
         mine = asyncio.current_task()
         left = [task for task in asyncio.all_tasks() - others - {mine} if not of_the_tests(task)]

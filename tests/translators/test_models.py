@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from translators.model import ModelRule, Where
+from translators.model import ModelRule
 from translators.models import ModelTable
+from translators.place import Where
 
 
 def table(*names: str) -> ModelTable[str]:

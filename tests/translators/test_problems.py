@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from translators.model import Where
+from translators.place import Where
 from translators.problems import REPORTED_PROBLEMS, InvalidFileError, Problem, Problems, quote, suggest, suggest_or_list
 
 

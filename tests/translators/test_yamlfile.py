@@ -266,3 +266,55 @@ def test_files_that_cannot_be_read_are_problems(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("a: 1")
     assert plain(yamlfile.read(file)) == {"a": 1}
+
+
+# --- the merge key ---
+
+
+def merged(text: str) -> object:
+    def value(node: yamlfile.Node) -> object:
+        if isinstance(node, yamlfile.Mapping):
+            return {key.text: value(item) for key, item in node.entries}
+        if isinstance(node, yamlfile.Sequence):
+            return [value(item) for item in node.items]
+        return node.value
+
+    return value(yamlfile.parse(text.encode(), Path("rule.yaml")))
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("{<<: *one, c: 3}", {"a": 1, "b": 2, "c": 3}),
+        ("{b: 9, <<: *one}", {"a": 1, "b": 9}),
+        ("{<<: [*two, *one]}", {"a": 7, "b": 2}),
+        ("{<<: {d: 4}}", {"d": 4}),
+        ('{"<<": 5}', {"<<": 5}),
+    ],
+)
+def test_a_merge_key_takes_in_what_is_not_written_out(written: str, expected: object) -> None:
+    text = f"one: &one {{a: 1, b: 2}}\ntwo: &two {{a: 7}}\nx: {written}\n"
+    found = merged(text)
+    assert isinstance(found, dict)
+    assert found["x"] == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("{<<: 5}", "rule.yaml:1:5: `<<` takes in the entries of a mapping"),
+        ("{<<: [{a: 1}, 5]}", "rule.yaml:1:5: `<<` takes in the entries of a mapping"),
+        ("{<<: {a: 1}, <<: {b: 1}}", "rule.yaml:1:17: the key `<<` stands twice"),
+    ],
+)
+def test_a_merge_key_with_anything_else_is_an_error(written: str, expected: str) -> None:
+    with pytest.raises(InvalidFileError) as caught:
+        yamlfile.parse(f"x: {written}\n".encode(), Path("rule.yaml"))
+    assert str(caught.value).startswith(expected)
+
+
+def test_O02_merge_keys_cannot_grow_without_end() -> None:
+    lines = ["a0: &a0 {" + ", ".join(f"k{i}: {'x' * 60}" for i in range(100)) + "}"]
+    lines += [f"a{i}: &a{i} {{p: *a{i - 1}, q: *a{i - 1}, <<: *a{i - 1}}}" for i in range(1, 30)]
+    with pytest.raises(InvalidFileError, match="expand to more than 10 MiB"):
+        yamlfile.parse("\n".join(lines).encode(), Path("rule.yaml"))

@@ -1,0 +1,382 @@
+"""Answers that a rule converts: event by event in the callback they came in, or whole.
+
+A stream goes out in chunks of our own, each as soon as its input is there (rule G11); an answer that must be known as a whole goes
+out with its length. Where the rule has nothing to say, the upstream's answer goes out as it is.
+"""
+
+import logging
+from time import perf_counter
+
+from proxy.carry.counting import BodyCounts, EventCounts, KnownCounts, counts_in
+from proxy.carry.downstream import Downstream
+from proxy.carry.exchange import Exchange, Framing
+from proxy.carry.refusals import fault, refusal_of
+from proxy.carry.replies import ReplyReader, UnreadableCodingError, reply_headers
+from proxy.carry.tap import Tap
+from proxy.outcomes import ErrorType, Outcome, Phase
+from proxy.routing.plan import Plan
+from proxy.wire.answers import error_event, made_head
+from proxy.wire.fields import bodyless
+from proxy.wire.head import CHUNKED
+from proxy.wire.refusal import Refusal
+from proxy.wire.response import ResponseHead
+from translators.model import Usage
+from translators.runtime.steps import Answer, Conversion, Note, Reply, RuleRefusal, StreamMap
+from translators.runtime.streams import Verbatim
+
+logger = logging.getLogger("dragoman.handled")
+
+ASIDE = 1024 * 1024  # a message of this size is worked on in a thread (rule P09)
+_EVENT_STREAM = "text/event-stream"
+_LOCAL_OUTCOMES = {4: Outcome.REFUSED, 5: Outcome.FAILED}
+_LENGTHLESS = frozenset((204, 304))
+_RULE_SAID = ErrorType.PROXY_INTERNAL_RESPONSE.value.encode("ascii")
+_UNTYPED = frozenset(("", "application/octet-stream", "binary/octet-stream"))
+_CONTENT_TYPE = frozenset((b"content-type",))
+
+
+class ConvertedExchange(Exchange):
+    """See the module. `_convert` None: the answer is carried. `_as_is`: it is, and the rule has nothing to do with it besides."""
+
+    __slots__ = ("_arrived", "_as_is", "_content_type", "_convert", "_made", "_map", "_reader", "_since", "_status")
+
+    def __init__(self, client: Downstream, plan: Plan, request_id: bytes) -> None:
+        super().__init__(client, plan, request_id)
+        self._convert: Conversion | None = None
+        self._as_is = False
+        self._map: StreamMap | None = None
+        self._reader: ReplyReader | None = None
+        self._arrived: tuple[ResponseHead, dict[str, str]] | None = None  # a head that waits for its body
+        self._content_type: str | None = None  # where the upstream tells none
+        self._since = 0.0  # when the head came that is being worked on now
+        self._made = 0  # bytes of the body that a rule has made
+        self._status = 0  # of an answer that was streamed from elsewhere
+
+    @property
+    def bytes_out(self) -> int:
+        if self._made:
+            return self._made
+        return self._answer_reader.received if self._answer_reader is not None else self._bytes_out
+
+    @property
+    def _begun(self) -> int:
+        return self._status or super()._begun
+
+    @property
+    def _usage(self) -> Usage | None:
+        """Where the rule says that the token counts stand."""
+        dispatch = self.dispatch
+        return dispatch.work.usage if dispatch is not None and dispatch.work is not None else None
+
+    # -- an answer comes
+
+    def response_head(self, head: ResponseHead, body: bytes, done: bool) -> None:
+        convert = self._convert
+        if convert is None:
+            self._carry_after_all(head, body, done)
+            return
+        headers = reply_headers(head)
+        try:
+            mapped = None if bodyless(head.code, self.method) else convert.stream(head.code, headers)
+            if isinstance(mapped, Verbatim):
+                self._carry_after_all(head, body, done)
+                return
+            reader = ReplyReader(head, headers, self._response_limit, whole=mapped is None)
+        except UnreadableCodingError:  # what cannot be read is not changed (rule P05)
+            self._carry_after_all(head, body, done)
+            return
+        except Exception as error:
+            if done:
+                self.upstream = None
+            self._failed(error)
+            return
+        upstream = self.upstream
+        assert upstream is not None
+        self.head_at = self._since = arrived = perf_counter()
+        if done:
+            self.upstream = None
+        self.phase = Phase.RECEIVE
+        self._map, self._reader = mapped, reader
+        self._arrived = (head, headers)
+        if mapped is not None:
+            self._begin_stream(head, mapped)
+        self._take(body, done, arrived)
+        self.overhead += perf_counter() - arrived
+        self._since = 0.0
+        if not done and self.client.full and self.head is not None and self.upstream is not None:
+            upstream.pause()
+
+    def _carry_after_all(self, head: ResponseHead, body: bytes, done: bool) -> None:
+        """The answer goes on as it is."""
+        self._convert = None
+        super().response_head(head, body, done)
+        if not done and (usage := self._usage) is not None:
+            chunked = head.length == CHUNKED
+            self.tap = (EventCounts if self._event_stream else BodyCounts)(usage, chunked=chunked)
+            self.tap.feed(body)
+
+    @property
+    def _response_limit(self) -> int:
+        dispatch = self.dispatch
+        assert dispatch is not None
+        assert dispatch.work is not None
+        return dispatch.work.answer_limit
+
+    def response_body(self, data: bytes, done: bool) -> None:
+        if self._reader is None:
+            super().response_body(data, done)
+            return
+        if done:
+            self.upstream = None
+        self._take(data, done, perf_counter() if self._event_stream else 0.0)
+
+    def _take(self, framed: bytes, done: bool, now: float) -> None:
+        """Bytes of the answer's body as they are framed."""
+        reader, mapped = self._reader, self._map
+        assert reader is not None
+        try:
+            data = reader.feed(framed) if framed else b""
+            if mapped is None:
+                if done:
+                    self._whole(reader)
+                return
+            out = mapped.feed(data) if data else b""
+            if done:
+                reader.finish()
+                out += mapped.finish()
+        except Refusal as refusal:
+            self.refuse(refusal)
+            return
+        except RuleRefusal as refused:
+            self.refuse(refusal_of(refused))
+            return
+        except Exception as error:
+            self._failed(error)
+            return
+        if data and self.tap is not None:
+            self.tap.feed(data)
+        if out:
+            self._made += len(out)
+            self.client.write(self._framed(out))
+            if self._event_stream:
+                self._gap(now)
+        if done:
+            self._end()
+
+    def _failed(self, error: Exception) -> None:
+        """A fault of ours while an answer was converted (rule M08)."""
+        logger.error("the answer of a route could not be converted", exc_info=error)
+        self.refuse(fault())
+
+    # -- a stream
+
+    def _begin_stream(self, head: ResponseHead, mapped: StreamMap) -> None:
+        """The head goes out at once (rule F02)."""
+        self.head = head
+        content_type = mapped.content_type
+        self._event_stream = head.event_stream if content_type is None else content_type.startswith(_EVENT_STREAM)
+        usage = self._usage
+        self.tap = EventCounts(usage) if usage is not None else Tap(stream=True)
+        worker, plan = self.client.worker, self.plan
+        fields = (("Content-Type", content_type),) if content_type is not None else ()
+        lines = self._made_head(head, head.code, fields, retyped=content_type is not None)
+        if self._event_stream:
+            if b"cache-control" not in head.shape.lower:
+                lines.append(b"Cache-Control: no-cache\r\n")
+            if b"x-accel-buffering" not in head.shape.lower:
+                lines.append(b"X-Accel-Buffering: no\r\n")
+        if plan.http10:
+            self._framing = Framing.RAW
+            self._keep_alive = False
+        else:
+            self._framing = Framing.ENCHUNK
+            lines.append(b"Transfer-Encoding: chunked\r\n")
+        if worker.draining:
+            self._keep_alive = False
+        if not self._keep_alive:
+            lines.append(b"Connection: close\r\n")
+        lines.append(b"\r\n")
+        self.client.write(b"".join(lines))
+
+    def _last_words(self, refusal: Refusal, *, chunked: bool) -> bytes:
+        mapped = self._map
+        if mapped is None:
+            return super()._last_words(refusal, chunked=chunked)
+        if not self._event_stream or not mapped.boundary():
+            return b""
+        event = error_event(refusal, self.plan.protocol)
+        return b"" if event is None else self._framed(event)
+
+    # -- a whole answer
+
+    def _whole(self, reader: ReplyReader) -> None:
+        """The answer is here: what does the rule make of it? Raises Refusal."""
+        assert self._arrived is not None
+        assert self._convert is not None
+        reply = reader.reply(self._arrived[1])
+        self._count(reply)
+        if len(reply.body) > ASIDE:
+            self._convert_aside(self._convert, reply)
+            return
+        try:
+            answer = self._convert.whole(reply)
+        except RuleRefusal as refused:
+            raise refusal_of(refused) from None
+        self._converted(answer)
+
+    def _convert_aside(self, convert: Conversion, reply: Reply) -> None:
+        """The same for a large answer, without holding up everybody else (rule P09); ends with `_converted`."""
+        raise NotImplementedError
+
+    def _converted(self, answer: Answer | None) -> None:
+        """What the rule made of the answer; None: it goes on as it came, framed as it was."""
+        assert self._arrived is not None
+        assert self._reader is not None
+        head, _ = self._arrived
+        if answer is not None:
+            self._note(answer.notes)
+            self._write_answer(answer, head)
+            return
+        reader = self._reader
+        raw = reader.raw
+        self.head = head
+        head_bytes = self._head_bytes(head)
+        if head.length == CHUNKED and self._framing in {Framing.VERBATIM, Framing.DECHUNK}:
+            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(raw), raw) if raw else b"0\r\n\r\n"
+            raw = self._framed(data) if self._framing is Framing.DECHUNK else data
+        elif raw and self._framing is not Framing.VERBATIM:
+            raw = self._framed(raw)
+        self._made = reader.size
+        self.client.write(head_bytes + (b"" if bodyless(head.code, self.plan.method) else raw))
+        self._end()
+
+    def _write_answer(self, answer: Answer, head: ResponseHead | None) -> None:
+        """An answer that a rule made, with its length. `head` is the upstream's that stands behind it."""
+        upstream_head = None if answer.local else head
+        fields = answer.headers
+        if answer.content_type is not None:
+            fields = (*fields, ("Content-Type", answer.content_type))
+        lines = self._made_head(upstream_head, answer.status, fields, retyped=True)
+        if answer.status not in _LENGTHLESS:
+            lines.append(b"Content-Length: %d\r\n" % len(answer.body))
+        if answer.local and answer.status >= 400:
+            pseudonym = self.client.worker.settings.via or "proxy"
+            lines.append(b"Proxy-Status: %b; error=%b\r\n" % (pseudonym.encode("ascii"), _RULE_SAID))
+        if self.client.worker.draining:
+            self._keep_alive = False
+        if not self._keep_alive:
+            lines.append(b"Connection: close\r\n")
+        lines.append(b"\r\n")
+        if not bodyless(answer.status, self.plan.method):
+            lines.append(answer.body)
+            self._made = len(answer.body)
+        self.head = head
+        self.client.write(b"".join(lines))
+        outcome = Outcome.OK
+        if answer.status >= 400:
+            outcome = _LOCAL_OUTCOMES[min(answer.status // 100, 5)] if answer.local else Outcome.UPSTREAM_ERROR
+        self._ended(answer.status, outcome)
+
+    def _made_head(
+        self, head: ResponseHead | None, status: int, fields: tuple[tuple[str, str], ...], *, retyped: bool
+    ) -> list[bytes]:
+        worker, dispatch = self.client.worker, self.dispatch
+        return made_head(
+            head,
+            status,
+            fields,
+            retyped=retyped,
+            set_cookie=dispatch is not None and dispatch.served.platform.set_cookie,
+            date=worker.wheel.date,
+            request_id=self.request_id,
+        )
+
+    def _head_bytes(self, head: ResponseHead) -> bytes:
+        if self._content_type is None:
+            return super()._head_bytes(head)
+        return self._edited_head(head, *self._choose_framing(head))
+
+    def _edited_head(self, head: ResponseHead, drop: frozenset[bytes], extra: bytes) -> bytes:
+        """Of a carried answer; its content type is ours where it tells none."""
+        content_type = self._content_type
+        if content_type is not None and reply_headers(head).get("content-type", "").lower() in _UNTYPED:
+            drop |= _CONTENT_TYPE
+            extra += b"Content-Type: %b\r\n" % content_type.encode("latin-1", "replace")
+        return super()._edited_head(head, drop, extra)
+
+    # -- an answer that is streamed from elsewhere, see `orchestration.Sink`
+
+    def begin_made(self, status: int, fields: tuple[tuple[str, str], ...], length: int | None) -> None:
+        """The head of an answer that no upstream connection of ours brings; `length` None: not known."""
+        self.head_at = perf_counter()
+        self.phase = Phase.RECEIVE
+        lines = self._made_head(None, status, fields, retyped=True)
+        if status not in _LENGTHLESS:
+            if length is not None:
+                lines.append(b"Content-Length: %d\r\n" % length)
+            elif self.plan.http10:
+                self._framing = Framing.RAW
+                self._keep_alive = False
+            else:
+                self._framing = Framing.ENCHUNK
+                lines.append(b"Transfer-Encoding: chunked\r\n")
+        if self.client.worker.draining:
+            self._keep_alive = False
+        if not self._keep_alive:
+            lines.append(b"Connection: close\r\n")
+        lines.append(b"\r\n")
+        self._status = status
+        self.client.write(b"".join(lines))
+
+    def write_made(self, data: bytes) -> None:
+        if self.plan.method != "HEAD":
+            self._made += len(data)
+            self.client.write(self._framed(data))
+
+    def end_made(self) -> None:
+        if self._framing is Framing.ENCHUNK and self.plan.method != "HEAD":
+            self.client.write(b"0\r\n\r\n")
+        self._ended(self._status, Outcome.UPSTREAM_ERROR if self._status >= 400 else Outcome.OK)
+
+    # -- what is written down
+
+    def _gap(self, now: float) -> None:
+        metrics = self.dispatch.metrics  # type: ignore[union-attr]
+        if self._last_chunk:
+            metrics.chunk_gap.observe(now - self._last_chunk)
+        else:
+            metrics.first_chunk.observe(now - self.started)
+        self._last_chunk = now
+
+    def _count(self, reply: Reply) -> None:
+        """Token counts of a whole answer, as the platform gave it."""
+        usage = self._usage
+        if usage is None:
+            self.whole = reply.body
+        else:
+            self.tap = KnownCounts(counts_in(usage, reply.body, reply.status))
+
+    def _note(self, notes: tuple[Note, ...]) -> None:
+        """What an operator should hear of."""
+        for note in notes:
+            platform = self.dispatch.served.platform.name if self.dispatch is not None else ""
+            self.client.worker.metrics.rule_note(platform, note.kind).inc()
+            logger.info("%s on the platform %s: %s", note.kind, platform, note.text)
+
+    def _end(self) -> None:
+        if self._framing is Framing.ENCHUNK:
+            self.client.write(b"0\r\n\r\n")
+        code = self.head.code  # type: ignore[union-attr]
+        if not self._as_is and self.whole and self._convert is None and (usage := self._usage) is not None:
+            self.tap = BodyCounts(usage, chunked=self._answer_reader is not None)
+            self.tap.feed(self.whole)
+        self._ended(code, Outcome.UPSTREAM_ERROR if code >= 400 else Outcome.OK)
+
+    def _ended(self, status: int, outcome: Outcome) -> None:
+        """The answer went out whole."""
+        if self._upload is not None:
+            self._upload.forget()
+        if self._since:
+            self.overhead += perf_counter() - self._since
+        self._record(status, outcome, None)
+        self.client.exchange_done(keep_alive=self._keep_alive, body_left=bool(self.body_left))
