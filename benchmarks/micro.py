@@ -1,6 +1,6 @@
 """What the engine costs without sockets: microseconds per exchange and per streamed chunk on in-memory transports.
 
-    python -m benchmarks.micro [--profile]
+    python -m benchmarks.micro [--only WORDS] [--profile]
 
 The figures hold everything of the data path but the system calls and the event loop: heads, planning, pool, splice, metrics, access
 log. Absolute values depend on the machine; compare two versions in one sitting.
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.prepare import chat_request
 from proxy.carry.client import ClientConnection
 from proxy.server import Gateway
 from proxy.settings import Settings
@@ -73,7 +74,7 @@ class Wire:
     close = pause_reading = resume_reading = abort
 
 
-async def _bench(profile: bool, rounds: int) -> None:
+async def _bench(profile: bool, rounds: int, only: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         rules = Path(__file__).parent / "rules"
         settings = Settings(
@@ -86,10 +87,11 @@ async def _bench(profile: bool, rounds: int) -> None:
         gateway = Gateway(settings, environ={"BENCH_KEY": "sk-test-bench"})
         await gateway.start()
         try:
-            for name, run, per in _cases(gateway):
+            cases = [case for case in _cases(gateway) if only in case[0]]
+            for name, run, per in cases:
                 _measure(name, run, per, rounds)
-            if profile:
-                _profile(_cases(gateway)[0][1])
+            if profile and cases:
+                _profile(cases[0][1])
         finally:
             await gateway.stop()
 
@@ -105,6 +107,9 @@ def _cases(gateway: Gateway) -> list[tuple[str, Callable[[], None], int]]:
     pool.put(upstream)
     prefix = REQUEST % (b"/bench/v1/chat/completions", b"ModelName: bm\r\n", len(BODY), BODY)
     by_model = REQUEST % (b"/v1/chat/completions", b"", len(BODY), BODY)
+    chat = chat_request("bm-json")
+    edited = REQUEST % (b"/bench/edited", b"ModelName: bm\r\n", len(chat), chat)
+    templated = REQUEST % (b"/bench/template", b"ModelName: bm\r\n", len(chat), chat)
 
     def exchange(request: bytes) -> Callable[[], None]:
         def run() -> None:
@@ -133,6 +138,8 @@ def _cases(gateway: Gateway) -> list[tuple[str, Callable[[], None], int]]:
         ("exchange, prefix path, ModelName header", exchange(prefix), 1),
         ("exchange, model found in the body", exchange(by_model), 1),
         ("exchange, head never seen before", fresh, 1),
+        ("edited 1 KB chat", exchange(edited), 1),
+        ("body template", exchange(templated), 1),
         ("streamed chunk (64 per answer)", stream, 64),
     ]
 
@@ -159,11 +166,12 @@ def _profile(run: Callable[[], None]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", action="store_true", help="print where the first case spends its time")
+    parser.add_argument("--profile", action="store_true", help="print where the first of the cases spends its time")
+    parser.add_argument("--only", default="", metavar="WORDS", help="measure only the cases with these words in their names")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     os.environ.setdefault("BENCH_KEY", "sk-test-bench")
-    asyncio.run(_bench(options.profile, options.rounds))
+    asyncio.run(_bench(options.profile, options.rounds, options.only))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import json
 
 from benchmarks import prepare
 from benchmarks.servers import Processes
-from benchmarks.targets import DIRECT, TARGETS, Target
+from benchmarks.targets import DIRECT, EDITED, TARGETS, Target
 
 TIMEOUT_S = 20
 
@@ -39,6 +39,12 @@ def _check_request_head(seen: bytes) -> None:
         raise ValueError("the upstream saw no ModelName field")
 
 
+def _check_request_body(seen: bytes) -> None:
+    body = seen.partition(b"\r\n\r\n")[2]
+    if EDITED not in body:
+        raise ValueError(f"the upstream saw a body without {EDITED!r}: {body!r}")
+
+
 def _check_stream(stream: bytes) -> None:
     events = [event for event in stream.split(b"\n\n") if event]
     if len(events) != prepare.EVENTS_PER_STREAM + 1 or events[-1] != b"data: [DONE]":
@@ -51,7 +57,10 @@ def check(processes: Processes, target: Target) -> None:
     """Raises ValueError, OSError or HTTPException when the target does not carry what it should."""
     with processes.awake(target):
         if target.server is not None:
-            _check_request_head(_call(processes, target, "echo"))
+            seen = _call(processes, target, "echo")
+            _check_request_head(seen)
+            if target.changed:
+                _check_request_body(seen)
         if _call(processes, target, "json") != _call(processes, TARGETS[DIRECT], "json"):
             raise ValueError("the JSON answer differs from the upstream's")
         _check_stream(_call(processes, target, "burst"))

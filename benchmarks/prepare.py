@@ -71,18 +71,25 @@ def body_path(name: str) -> Path:
 
 
 def chat_request(model: str) -> bytes:
-    """A chat request of exactly REQUEST_BYTES bytes; `model` stands first, as client libraries write it."""
+    """A chat request of exactly REQUEST_BYTES bytes, without blanks, as client libraries write it.
+
+    What the edited and the template targets change stands in front, where the mock's echo shows it.
+    """
     question = {"role": "user", "content": ""}
     request = {
         "model": model,
-        "messages": [{"role": "system", "content": "You are a helpful assistant."}, question],
         "temperature": 0.7,
         "max_tokens": 256,
         "stream": model.startswith("bm-s"),
+        "messages": [{"role": "system", "content": "You are a helpful assistant."}, question],
     }
     text = "Explain the difference between a process and a thread. " * 40
-    question["content"] = text[: REQUEST_BYTES - len(json.dumps(request))]
-    return json.dumps(request).encode()
+    question["content"] = text[: REQUEST_BYTES - len(_compact(request))]
+    return _compact(request)
+
+
+def _compact(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def upload_request() -> bytes:
@@ -92,7 +99,7 @@ def upload_request() -> bytes:
         {"type": "text", "text": "What is this?"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64," + picture}},
     ]
-    return json.dumps({"model": "bm-json", "messages": [{"role": "user", "content": content}], "max_tokens": 256}).encode()
+    return _compact({"model": "bm-json", "messages": [{"role": "user", "content": content}], "max_tokens": 256})
 
 
 def write_body(name: str) -> None:

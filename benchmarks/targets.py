@@ -59,6 +59,7 @@ class Target:
     path: str = "/v1/chat/completions"
     fields: tuple[str, ...] = ()
     workloads: tuple[str, ...] = ()
+    changed: bool = False  # the request's body must come out with EDITED in it instead of what the client said
 
 
 def _nginx(site: Site) -> list[str]:
@@ -107,6 +108,7 @@ SERVERS = {
 # With the platform in the path and the model in a header, nothing looks into the body.
 PREFIX_PATH = "/bench/v1/chat/completions"
 MODEL_FIELD = ("ModelName: bm",)
+EDITED = b'"max_tokens":512'  # by the rule; as long as the client's 256, because the mock's count of bytes is checked
 
 TARGETS = {
     target.name: target
@@ -117,10 +119,12 @@ TARGETS = {
         Target("aiohttp-plain-uvloop", "aiohttp-plain-uvloop"),
         Target("dragoman", "dragoman", PREFIX_PATH, MODEL_FIELD),
         Target("dragoman-by-model", "dragoman", workloads=("w1c1", "w1c32", "w1c256", "w2", "w5")),
+        Target("dragoman-edited", "dragoman", "/bench/edited", MODEL_FIELD, ("w1c1", "w1c32", "w1c256", "w5"), changed=True),
+        Target("dragoman-template", "dragoman", "/bench/template", MODEL_FIELD, ("w1c1", "w1c32", "w1c256"), changed=True),
         Target("dragoman-asyncio", "dragoman-asyncio", PREFIX_PATH, MODEL_FIELD),
     )
 }
-QUICK_TARGETS = ("direct", "nginx", "aiohttp-plain", "dragoman", "dragoman-by-model")
+QUICK_TARGETS = ("direct", "nginx", "aiohttp-plain", "dragoman", "dragoman-by-model", "dragoman-edited", "dragoman-template")
 DEFAULT_TARGETS = (*QUICK_TARGETS, "dragoman-asyncio")
 
 

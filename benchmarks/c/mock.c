@@ -277,6 +277,19 @@ static int put_completion(struct conn *c)
     return put_whole(c, "application/json", body, (size_t)n);
 }
 
+/* The request as it came: its head, and the first bytes of its body. */
+static int put_echo(struct conn *c)
+{
+    size_t len = c->head_len + c->peek_len;
+    char *seen = must(malloc(len + 1));
+    memcpy(seen, c->head, c->head_len);
+    if (c->peek_len)
+        memcpy(seen + c->head_len, c->peek, c->peek_len);
+    int result = put_whole(c, "text/plain", seen, len);
+    free(seen);
+    return result;
+}
+
 static void find_model(struct conn *c)
 {
     char *at = c->peek_len ? memmem(c->peek, c->peek_len, "\"bm-", 4) : NULL;
@@ -297,7 +310,7 @@ static int reply(struct conn *c)
     if (sscanf(c->model, "bm-s%ldx%lux%lu", &events, &first_us, &gap_us) == 3)
         return start_stream(c, events, first_us, gap_us);
     if (!strcmp(c->model, "bm-echo"))
-        return put_whole(c, "text/plain", c->head, c->head_len);
+        return put_echo(c);
     return put_completion(c);
 }
 
