@@ -13,7 +13,7 @@ from typing import Any, Protocol
 KIB = 1024
 MIB = 1024 * KIB
 
-DEFAULT_RATIO = 200
+DEFAULT_RATIO = 100  # after RATIO_FLOOR, as table J says
 RATIO_FLOOR = 1 * MIB  # the ratio counts only above it: short, repetitive texts pack very well
 MAX_CODINGS = 8  # nobody needs two; a long chain is an attack
 MAX_MEMBERS = 1024  # of one gzip or zstd body

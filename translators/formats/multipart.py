@@ -31,7 +31,7 @@ _UNQUOTE = re.compile(rb'\\(["\\])|%(22|0[Dd]|0[Aa])')
 class MultipartLimits:
     """Counts and sizes (bytes) of one body: more parts are refused with 413, a longer header section of a part with 431."""
 
-    parts: int = 200
+    parts: int = 128  # rule table J
     part_header: int = 16 * 1024
 
 
