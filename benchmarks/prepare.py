@@ -99,7 +99,8 @@ def upload_request() -> bytes:
         {"type": "text", "text": "What is this?"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64," + picture}},
     ]
-    return _compact({"model": "bm-json", "messages": [{"role": "user", "content": content}], "max_tokens": 256})
+    messages = [{"role": "user", "content": content}]
+    return _compact({"model": "bm-json", "messages": messages, "max_tokens": 256, "stream": False})
 
 
 def write_body(name: str) -> None:

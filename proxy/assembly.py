@@ -40,7 +40,7 @@ def rule_directories(settings: Settings) -> tuple[Path, ...]:
 
 def load_rules(settings: Settings) -> RuleSet:
     """Read all rule files; raises translators.problems.InvalidFileError. Touches nothing shared, so a thread may run it."""
-    return load(rule_directories(settings))
+    return load(rule_directories(settings), examples=settings.sandbox)
 
 
 class StartError(RuntimeError):

@@ -15,6 +15,23 @@ logger = logging.getLogger("dragoman")
 PERIOD = 0.5  # seconds between two looks; a change takes effect after one to two of them
 
 
+def signature(sources: Iterable[Path]) -> tuple[object, ...]:
+    """What tells cheaply that nothing was written: names, inodes, sizes, times; the change time is one that no writer can set.
+
+    Hashing everything at every look costs the event loop milliseconds (the threads share one interpreter lock).
+    """
+    found: list[object] = []
+    for source in sources:
+        for path in _files(source):
+            try:
+                stat = path.stat()
+            except OSError as error:
+                found.append((path.name, error.errno))
+            else:
+                found.append((path.name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+    return tuple(found)
+
+
 def fingerprint(sources: Iterable[Path]) -> bytes:
     """A hash over the names and contents of files, and of the files in directories; one that cannot be read counts as such."""
     digest = hashlib.sha256()
@@ -48,6 +65,7 @@ class Watch:
         self._changed = changed
         self._period = period
         self._known = b""
+        self._signature: tuple[object, ...] = ()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -68,6 +86,10 @@ class Watch:
         while True:
             await asyncio.sleep(self._period)
             try:
+                seen = await asyncio.to_thread(signature, tuple(self._sources()))
+                if seen == self._signature and last == self._known:
+                    continue
+                self._signature = seen
                 now = await self._look()
                 if now == last and now != self._known:
                     self._known = now

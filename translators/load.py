@@ -25,13 +25,14 @@ def shipped_rules() -> Path:
     return Path(__file__).resolve().parent.parent / "rules"
 
 
-def load(directories: Sequence[Path]) -> RuleSet:
+def load(directories: Sequence[Path], *, examples: bool = True) -> RuleSet:
     """Reads directories laid over each other: a platform of a later one replaces that of an earlier one, or extends it.
 
-    A file that is replaced and not extended is not read. Raises InvalidFileError with the problems of all files.
+    A file that is replaced and not extended is not read. Without `examples`, which are most of a file and of no use
+    to a gateway that serves, they are not read either. Raises InvalidFileError with the problems of all files.
     """
     problems = Problems()
-    layers = Layers([{file.stem: file for file in _rule_files(directory, problems)} for directory in directories])
+    layers = Layers([{file.stem: file for file in _rule_files(directory, problems)} for directory in directories], examples)
     platforms = {}
     for name in layers.names():
         try:

@@ -32,6 +32,7 @@ class Layers:
     """Directories laid over each other, as files by name, the first the lowest. Trees are read when they are asked for, once."""
 
     files: List[Dictionary[str, Path]]
+    examples: bool = True  # False: what stands under `examples` is not read
     _trees: dict[tuple[Path, int], Node] = field(default_factory=dict)
 
     def names(self) -> list[str]:
@@ -52,7 +53,8 @@ class Layers:
         file = self.files[level][name]
         found = self._trees.get((file, level))
         if found is None:
-            found = self._resolved(yamlfile.read(file), name, level, above)
+            without = None if self.examples else EXAMPLES
+            found = self._resolved(yamlfile.read(file, without=without), name, level, above)
             self._trees[file, level] = found
         return found
 

@@ -76,8 +76,11 @@ _FIRST = frozenset("+-.0123456789nN~tTfF")  # the first characters of everything
 _NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def read(path: Path) -> Node:
-    """The tree of a file; raises InvalidFileError, also when the file cannot be opened."""
+def read(path: Path, *, without: str | None = None) -> Node:
+    """The tree of a file; raises InvalidFileError, also when the file cannot be opened.
+
+    `without` names a key of the top level whose value shall not be read: its lines are emptied before the text is parsed.
+    """
     try:
         if not path.is_file():
             raise InvalidFileError([Problem("no such file" if not path.exists() else "not a regular file", Where(path, 1, 1))])
@@ -85,7 +88,20 @@ def read(path: Path) -> Node:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise InvalidFileError([Problem(f"cannot be read: {error.strerror}", Where(path, 1, 1))]) from error
+    if without is not None:
+        shorter = _without(data, without)
+        if shorter != data:
+            try:
+                return parse(shorter, path)
+            except InvalidFileError:
+                pass  # what is left may use an anchor that stands in there, or be wrong: the whole text tells
     return parse(data, path)
+
+
+def _without(data: bytes, key: str) -> bytes:
+    """The text with the lines of a top-level key emptied; places behind them stay what they are."""
+    block = re.compile(rb"^%b:[^\n]*(?:\n(?:[ \t#-][^\n]*|\r?(?=\n)|\Z))*" % re.escape(key.encode()), re.MULTILINE)
+    return block.sub(lambda found: b"\n" * found.group().count(b"\n"), data)
 
 
 def parse(data: bytes, file: Path) -> Node:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from translators.load import load, load_file
+from translators.load import load, load_file, shipped_rules
 from translators.model import Auth, AuthKind, HeaderRule, Model, Platform, Protocol, Secret, Template, Upstream
 from translators.problems import InvalidFileError
 
@@ -383,3 +383,34 @@ def test_N03_a_secret_goes_to_one_origin(tmp_path: Path) -> None:
     write(tmp_path, platform_text("gamma", auth=auth, upstream="https://two.example.com"), "gamma")
     with pytest.raises(InvalidFileError, match=r"the secret K would go to two\.example\.com, but it belongs to one\.example\.com"):
         load([tmp_path])
+
+
+def test_without_examples_nothing_else_is_different(tmp_path: Path) -> None:
+    with_all, without = load([shipped_rules()]), load([shipped_rules()], examples=False)
+    assert list(with_all.platforms) == list(without.platforms)
+    for name, platform in without.platforms.items():
+        whole = with_all.platforms[name]
+        assert platform.examples == ()
+        assert [(route.id, route.where) for route in platform.routes] == [(route.id, route.where) for route in whole.routes]
+        assert (platform.models, platform.auth, platform.where) == (whole.models, whole.auth, whole.where)
+
+
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_examples_that_are_not_read_may_stand_anywhere_and_lend_their_anchors(tmp_path: Path, place: str) -> None:
+    rest = 'title: &t Some\nupstream: https://api.example.com\nauth: none\nroutes: {POST /v1/a: {body: {a: "${body.b}"}}}\n'
+    examples = "examples:\n- title: one\n\n  # a remark\n  client: {send: POST /v1/a}\n"
+    text = "platform: some\n" + (examples + rest if place == "before" else rest + examples)
+    (tmp_path / "some.yaml").write_text(text)
+    assert [route.where.line for route in load([tmp_path], examples=False).platforms["some"].routes] == [
+        route.where.line for route in load([tmp_path]).platforms["some"].routes
+    ]
+    lending = examples.replace("title: one", "title: &lent one") + rest.replace("&t Some", "*lent")
+    (tmp_path / "some.yaml").write_text("platform: some\n" + lending)
+    assert load([tmp_path], examples=False).platforms["some"].title == "one"
+
+
+def test_a_mistake_is_found_at_its_place_also_where_examples_are_not_read(tmp_path: Path) -> None:
+    text = "platform: some\nexamples:\n  - {title: x}\nupstream: https://api.example.com\nauth: none\nroutez: {}\n"
+    (tmp_path / "some.yaml").write_text(text)
+    with pytest.raises(InvalidFileError, match=r"some\.yaml:6:1: unknown word `routez`"):
+        load([tmp_path], examples=False)
