@@ -343,7 +343,6 @@ class Task:
     cancel: Poll | None = None
     delete: Poll | None = None
     wait: Wait = field(default_factory=Wait)
-    submitted_statuses: bool = True  # the submit's answer holds a status
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,19 +263,6 @@ def items(read: Reader[T], least: int = 0) -> Kind[tuple[T, ...]]:
     return Kind(read_all, Shape(Form.LIST, parts=(shape_of(read),), least=least))
 
 
-def one_or_more(read: Kind[T]) -> Kind[tuple[T, ...]]:
-    """One value, or a list of such values."""
-    several = items(read, least=1)
-
-    def read_all(node: Node, problems: Problems) -> tuple[T, ...] | None:
-        if isinstance(node, Sequence):
-            return several(node, problems)
-        value = read(node, problems)
-        return None if value is None else (value,)
-
-    return Kind(read_all, either(read.shape, several.shape))
-
-
 def named(readers: Mapping[str, Reader[T]], what: str) -> Kind[Mapping[str, T]]:
     """A mapping from a closed list of names to values."""
 

@@ -168,6 +168,15 @@ class ConvertedExchange(Exchange):
         logger.error("the answer of a route could not be converted", exc_info=error)
         self.refuse(fault())
 
+    def _frame_open_end(self, lines: list[bytes]) -> None:
+        """Frame an answer whose length is not known yet: in chunks, or by the end of the connection (rules E07, I06)."""
+        if self.plan.http10:
+            self._framing = Framing.RAW
+            self._keep_alive = False
+        else:
+            self._framing = Framing.ENCHUNK
+            lines.append(b"Transfer-Encoding: chunked\r\n")
+
     # -- a stream
 
     def _begin_stream(self, head: ResponseHead, mapped: StreamMap) -> None:
@@ -177,25 +186,11 @@ class ConvertedExchange(Exchange):
         self._event_stream = head.event_stream if content_type is None else content_type.startswith(_EVENT_STREAM)
         usage = self._usage
         self.tap = EventCounts(usage) if usage is not None else Tap(stream=True)
-        worker, plan = self.client.worker, self.plan
         fields = (("Content-Type", content_type),) if content_type is not None else ()
         lines = self._made_head(head, head.code, fields, retyped=content_type is not None)
-        if self._event_stream:
-            if b"cache-control" not in head.shape.lower:
-                lines.append(b"Cache-Control: no-cache\r\n")
-            if b"x-accel-buffering" not in head.shape.lower:
-                lines.append(b"X-Accel-Buffering: no\r\n")
-        if plan.http10:
-            self._framing = Framing.RAW
-            self._keep_alive = False
-        else:
-            self._framing = Framing.ENCHUNK
-            lines.append(b"Transfer-Encoding: chunked\r\n")
-        if worker.draining:
-            self._keep_alive = False
-        if not self._keep_alive:
-            lines.append(b"Connection: close\r\n")
-        lines.append(b"\r\n")
+        self._add_stream_lines(lines, head)
+        self._frame_open_end(lines)
+        self._end_head(lines)
         self.client.write(b"".join(lines))
 
     def _last_words(self, refusal: Refusal, *, chunked: bool) -> bytes:
@@ -262,11 +257,7 @@ class ConvertedExchange(Exchange):
         if answer.local and answer.status >= 400:
             pseudonym = self.client.worker.settings.via or "proxy"
             lines.append(b"Proxy-Status: %b; error=%b\r\n" % (pseudonym.encode("ascii"), _RULE_SAID))
-        if self.client.worker.draining:
-            self._keep_alive = False
-        if not self._keep_alive:
-            lines.append(b"Connection: close\r\n")
-        lines.append(b"\r\n")
+        self._end_head(lines)
         if not bodyless(answer.status, self.plan.method):
             lines.append(answer.body)
             self._made = len(answer.body)
@@ -314,17 +305,9 @@ class ConvertedExchange(Exchange):
         if status not in _LENGTHLESS:
             if length is not None:
                 lines.append(b"Content-Length: %d\r\n" % length)
-            elif self.plan.http10:
-                self._framing = Framing.RAW
-                self._keep_alive = False
             else:
-                self._framing = Framing.ENCHUNK
-                lines.append(b"Transfer-Encoding: chunked\r\n")
-        if self.client.worker.draining:
-            self._keep_alive = False
-        if not self._keep_alive:
-            lines.append(b"Connection: close\r\n")
-        lines.append(b"\r\n")
+                self._frame_open_end(lines)
+        self._end_head(lines)
         self._status = status
         self.client.write(b"".join(lines))
 

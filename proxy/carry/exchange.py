@@ -228,17 +228,25 @@ class Exchange:
             lines.append(b"Date: %b\r\n" % worker.wheel.date)
         if not shape.has_request_id:
             lines.append(b"x-request-id: %b\r\n" % self.request_id)
+        self._add_stream_lines(lines, head)
+        self._end_head(lines)
+        return b"".join(lines)
+
+    def _add_stream_lines(self, lines: list[bytes], head: ResponseHead) -> None:
+        """What keeps caches and buffers between us and the client out of an event stream, where the platform has not said it."""
         if self._event_stream:
-            if b"cache-control" not in shape.lower:
+            if b"cache-control" not in head.shape.lower:
                 lines.append(b"Cache-Control: no-cache\r\n")
-            if b"x-accel-buffering" not in shape.lower:
+            if b"x-accel-buffering" not in head.shape.lower:
                 lines.append(b"X-Accel-Buffering: no\r\n")
-        if worker.draining:
+
+    def _end_head(self, lines: list[bytes]) -> None:
+        """The last lines of an answer's head; nothing keeps the connection any more once the gateway drains (rule M01)."""
+        if self.client.worker.draining:
             self._keep_alive = False
         if not self._keep_alive:
             lines.append(b"Connection: close\r\n")
         lines.append(b"\r\n")
-        return b"".join(lines)
 
     def _choose_framing(self, head: ResponseHead) -> tuple[frozenset[bytes], bytes]:
         """Sets the framing; returns the framing fields to leave out and those to add (rules E03, E07, I06)."""

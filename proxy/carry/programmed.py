@@ -21,7 +21,20 @@ from proxy.routing.plan import Plan
 from proxy.wire.refusal import Refusal
 from proxy.wire.response import ResponseHead
 from translators.model import OnAbort
-from translators.runtime.steps import Answer, Call, Conversion, Download, Incoming, Pass, Program, Reply, Result, RuleRefusal, Step
+from translators.runtime.steps import (
+    RANGE_HEADERS,
+    Answer,
+    Call,
+    Conversion,
+    Download,
+    Incoming,
+    Pass,
+    Program,
+    Reply,
+    Result,
+    RuleRefusal,
+    Step,
+)
 
 logger = logging.getLogger("dragoman.handled")
 
@@ -152,7 +165,7 @@ class ProgrammedExchange(CalledExchange):
         """The call of a download asks for the part that the client asks for, also where the client's headers do not go along."""
         assert self._incoming is not None
         asked = self._incoming.headers
-        wanted = tuple((name, asked[name]) for name in ("range", "if-range") if name in asked)
+        wanted = tuple((name, asked[name]) for name in RANGE_HEADERS if name in asked)
         return replace(call, headers=(*call.headers, *wanted)) if wanted and not call.forward else call
 
     # -- the call it ends with

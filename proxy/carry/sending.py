@@ -54,10 +54,6 @@ class Sending:
         connection.sent()
         self._sent()
 
-    @property
-    def under_way(self) -> bool:
-        return self._parts is not None
-
     def go_on(self) -> None:
         """Write as much as the connection takes, for one turn."""
         self._turn = None

@@ -14,11 +14,10 @@ from proxy.orchestrate.interface import Sink
 from proxy.outcomes import ErrorType
 from proxy.wire.refusal import Refusal
 from translators.model import Upstream
-from translators.runtime.steps import Call, Download, Headers, Incoming
+from translators.runtime.steps import RANGE_HEADERS, Call, Download, Headers, Incoming
 
 GONE = frozenset((403, 404, 410))
 _RELAYED = frozenset((200, 206, 416))
-FORWARDED = ("range", "if-range")
 _UNTYPED = frozenset(("", "application/octet-stream", "binary/octet-stream"))
 _KEPT = frozenset(
     (
@@ -46,7 +45,7 @@ class Downloader:
     async def stream(self, download: Download, policy: FetchPolicy, incoming: Incoming, sink: Sink) -> None:
         """From the head to `end` or `cut`. Raises FetchError (GoneError) as long as nothing has gone to the client."""
         assert isinstance(download.source, str)  # calls go over the pool
-        asked = [(name, incoming.headers[name]) for name in FORWARDED if name in incoming.headers]
+        asked = [(name, incoming.headers[name]) for name in RANGE_HEADERS if name in incoming.headers]
         own = {name.lower() for name, _ in download.headers}
         fields: list[Field] = [*download.headers, *(field for field in asked if field[0] not in own)]
         begun = False

@@ -4,7 +4,7 @@ The engine's side makes a `Host` for each exchange and, for a file behind a URL,
 on to the client's connection: a deferred call uses it long after the exchange has ended.
 
 A download whose source is a call goes over the pool, on the engine's side; so it is the engine that sends the client's `Range` and
-`If-Range` with such a call (`downloads.FORWARDED`), and asks `redirected` where an answer sends on to.
+`If-Range` with such a call (`steps.RANGE_HEADERS`), and asks `redirected` where an answer sends on to.
 """
 
 from typing import Protocol

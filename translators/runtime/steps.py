@@ -155,6 +155,9 @@ class Pass:
     convert: Conversion | None = None
 
 
+RANGE_HEADERS = ("range", "if-range")  # of the client, that go with the request of a download
+
+
 @dataclass(frozen=True, slots=True)
 class Download:
     """The client gets the bytes behind a URL, or of a call, as they come: status, ranges and length kept.

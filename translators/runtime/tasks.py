@@ -155,7 +155,7 @@ class TaskRules:
     def view(self, identity: ids.Identity, text: str, value: Any, scope: Values, *, fresh: bool = False) -> View:
         """The task as the platform's answer shows it. `text` is its id; `fresh`: the answer is the one of its creation."""
         task = self.task
-        word = from_answer(task.status, scope) if task.submitted_statuses or not fresh else None
+        word = from_answer(task.status, scope)
         state, notes = self._state(word, fresh=fresh)
         failed = {"code": "task_failed", "message": "the platform gave no reason"}
         if state == "failed":
