@@ -123,9 +123,11 @@ def test_slow_stretches_the_pauses_tenfold() -> None:
         pauses: list[float] = []
         sandbox = Sandbox(pace=0.001)
         await sandbox.start()
-        real = asyncio.sleep
+        real, ours = asyncio.sleep, asyncio.get_running_loop()
 
         async def noted(delay: float) -> None:
+            if asyncio.get_running_loop() is not ours:  # a gateway of another test, in its own thread, sleeps as it likes
+                return await real(delay)
             pauses.append(delay)
             await real(0)
 
