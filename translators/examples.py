@@ -6,7 +6,7 @@ leaves unsaid nothing is compared, but for the body of a request: one that is no
 In the `json` of what is expected, the text `any` stands for one value of any kind, and `"...": any` for further members.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -22,6 +22,7 @@ REST: Final = "..."
 Headers = tuple[tuple[str, str], ...]
 
 _BOUNDARY: Final = "example-form-boundary"
+_DIGITS: Final = 9
 _SHOWN: Final = 100  # characters of a value in a difference
 _JSON: Final = "application/json"
 _FILE: Final = frozenset(("file", "name", "type"))
@@ -40,6 +41,47 @@ class Heard:
     def header(self, name: str) -> str | None:
         """The first field of a name (lower case)."""
         return next((value for key, value in self.headers if key.lower() == name), None)
+
+
+# --- answers whose lists are as long as the request says ---
+
+
+def lists_at(value: Any, path: str) -> Iterator[Any]:
+    """What stands at a path such as `data[].embedding`, once for each element; nothing where the path leads nowhere."""
+    name, _, rest = path.partition(".")
+    held = value.get(name.removesuffix("[]")) if isinstance(value, Mapping) else None
+    for one in (held if isinstance(held, list) else []) if name.endswith("[]") else [held] if held is not None else []:
+        yield from lists_at(one, rest) if rest else [one]
+
+
+def told_length(body: Any, member: str) -> int | None:
+    """How many a member of a request asks for: a number (also one written as text), a list by its length, another value as 1."""
+    told = next(lists_at(body, member), None)
+    if told is None or isinstance(told, bool | float):
+        return None
+    if isinstance(told, int):
+        return told
+    if isinstance(told, list):
+        return len(told)
+    return int(told) if isinstance(told, str) and told.isascii() and told.isdecimal() and len(told) < _DIGITS else 1
+
+
+def with_length(value: Any, path: str, length: int) -> Any:
+    """A copy whose lists at a path have so many elements; further ones repeat those that are there, an `index` is counted up."""
+    name, _, rest = path.partition(".")
+    name, each = name.removesuffix("[]"), name.endswith("[]")
+    held = value.get(name) if isinstance(value, Mapping) else None
+    if held is None or (each and not isinstance(held, list)):
+        return value
+    if rest:
+        changed: Any = [with_length(one, rest, length) for one in held] if each else with_length(held, rest, length)
+    else:
+        changed = [_numbered(held[place % len(held)], place) for place in range(length)] if isinstance(held, list) and held else held
+    return {**value, name: changed}
+
+
+def _numbered(element: Any, place: int) -> Any:
+    return {**element, "index": place} if isinstance(element, Mapping) and isinstance(element.get("index"), int) else element
 
 
 # --- what an example says, as bytes ---

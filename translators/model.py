@@ -445,6 +445,7 @@ class Message:
     open: bool = False  # `"...": any` stands at the top of `json`: further members may be there; deeper ones stay where they are
     same: bool = False  # `upstream: same` (or left out): the client's message; `result: same`: the answer
     sse: bool = False  # `text` is a stream of events and ends in a blank line
+    repeat: tuple[tuple[str, str], ...] = ()  # of an answer: paths to lists, and which member of the request says how long they are
 
 
 @dataclass(frozen=True, slots=True)

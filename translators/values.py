@@ -267,6 +267,14 @@ def dotted_path(text: str) -> tuple[str, ...]:
     return names
 
 
+def path_of_members(text: str) -> str:
+    """`data[].embedding`: names, each of a list's elements said by `[]`."""
+    dotted_path(text.replace("[]", ""))
+    if any(name.count("[]") and not name.strip("[]") for name in text.split(".")):
+        raise InvalidValueError(f"{quote(text)} is no path of members", "Write names with dots between them: data[].embedding.")
+    return text
+
+
 def separator(text: str) -> str:
     if len(text) != 1 or text.isalnum() or not text.isprintable():
         raise InvalidValueError(f"{quote(text)} is no separator", "Write one character that is no letter and no digit.")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from translators.examples import lists_at, told_length
 from translators.model import Example, Message, Platform
 from translators.paths import PathTable
 from translators.place import Where
@@ -38,11 +39,15 @@ def _example(fields: Fields, problems: Problems) -> Example | None:
     title, client = fields.get(words.TITLE), fields.get(words.CLIENT)
     if title is None or client is None:
         return None
+    asked, calls = _message(client, problems), _calls(fields, problems)
+    for upstream, answer in calls:
+        if answer is not None:
+            _check_repeat(asked if upstream.same else upstream, answer, problems)
     return Example(
         title=title,
         where=fields.place,
-        client=_message(client, problems),
-        calls=_calls(fields, problems),
+        client=asked,
+        calls=calls,
         result=_given(fields.get(words.RESULT), problems),
         fetches={
             url: _message(answer, problems, fetched=True) for _, url, answer in fields.get(words.FETCHES) or ()
@@ -65,6 +70,23 @@ def _call(fields: Fields, problems: Problems) -> tuple[Message, Message | None]:
     upstream = _given(fields.get(words.UPSTREAM), problems) or Message(fields.place, same=True)
     answer = fields.get(words.ANSWER_WORD)
     return upstream, _message(answer, problems) if answer is not None else None
+
+
+def _check_repeat(request: Message, answer: Message, problems: Problems) -> None:
+    """An example that says how long its lists are keeps to it."""
+    body = dict(request.form) if request.form is not None else request.json
+    for path, member in answer.repeat:
+        lists, told = list(lists_at(answer.json, path)), told_length(body, member)
+        if not lists or not all(isinstance(found, list) and found for found in lists):
+            message, hint = f"{quote(path)} is no list in `json` that holds something", "Write the path of one, and its first elements."
+        elif told is None:
+            message, hint = f"the request of this example has no {quote(member)}", "Let the example ask for what it shows."
+        elif any(len(found) != told for found in lists):
+            message = f"{quote(path)} holds {len(lists[0])}, and {quote(member)} of this example's request says {told}"
+            hint = "Make the two agree."
+        else:
+            continue
+        problems.add(f"`repeat`: {message}", answer.where, hint)
 
 
 def _given(written: Any, problems: Problems) -> Message | None:
@@ -98,6 +120,7 @@ def _message(fields: Fields, problems: Problems, *, fetched: bool = False) -> Me
         form=tuple((name, part) for _, name, part in form) if form is not None else None,
         open=isinstance(value, Mapping) and OPEN in value,
         sse=sse is not None,
+        repeat=tuple((path, member) for _, path, member in fields.get(words.MESSAGE_REPEAT) or ()),
     )
 
 

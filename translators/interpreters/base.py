@@ -60,7 +60,7 @@ class Failure:
 
 
 class UntranslatableError(Exception):
-    """The client's request says something that the platform's protocol cannot: `path` names the field (`messages[2].content[0]`)."""
+    """The client's request says something that the platform's protocol cannot; `path` is where (`messages[2].content[0]`)."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
@@ -118,7 +118,7 @@ class Interpreter(ABC):
         self.world = world
         self.dropped: list[str] = []
 
-    def urls(self, ask: Ask) -> Iterable[str]:
+    def urls(self, ask: Ask) -> Iterable[str]:  # noqa: ARG002 - most pairs have none
         """URLs of media in the client's request that the platform gets as data; asked only under `urls: inline`."""
         return ()
 

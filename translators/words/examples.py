@@ -39,6 +39,14 @@ MESSAGE_BASE64 = Word("base64", "text", "A body of bytes.", schema.text(values.b
 MESSAGE_TYPE = Word("type", "media type", "The `Content-Type`.", schema.text(values.media_type))
 
 
+MESSAGE_REPEAT = Word(
+    "repeat", "{path: member of the request}",
+    "For the sandbox: how many elements the list at a path of `json` has. The member says it: a number, a list by its length, any "
+    "other value as 1. `data[].embedding` goes into each element. The example itself must keep to it.",
+    schema.mapping(values.path_of_members, schema.text(values.path_of_members), "Write path: member, as in `data: n`.", least=1),
+)  # fmt: skip
+
+
 # --- forms ---
 
 FILE_DATA = Word("file", "base64", "The bytes.", schema.text(values.base64_text), required=True)
@@ -68,7 +76,7 @@ MESSAGE_FORM = Word(
 BODIES: tuple[Word[object], ...] = (MESSAGE_JSON, MESSAGE_TEXT, MESSAGE_SSE, MESSAGE_BASE64, MESSAGE_FORM)
 _CONTENT: tuple[Word[object], ...] = (MESSAGE_HEADERS, MESSAGE_TYPE, *BODIES)
 REQUEST: tuple[Word[object], ...] = (MESSAGE_SEND, *_CONTENT)
-ANSWER: tuple[Word[object], ...] = (MESSAGE_STATUS, *_CONTENT)
+ANSWER: tuple[Word[object], ...] = (MESSAGE_STATUS, *_CONTENT, MESSAGE_REPEAT)
 EXPECTED: tuple[Word[object], ...] = (EXPECTED_STATUS, *_CONTENT)
 FETCHED: tuple[Word[object], ...] = (MESSAGE_STATUS, MESSAGE_TYPE, MESSAGE_HEADERS, MESSAGE_TEXT, MESSAGE_BASE64)
 
