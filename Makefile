@@ -18,8 +18,12 @@ demo: $(VENV)/.run ## stream a chat through a gateway with an embedded upstream:
 	@$(PY) -m proxy.demo openai gpt-4o-mini
 
 .PHONY: test
-test: $(VENV)/.dev node ## the whole test suite; ARGS="-k words" for a part of it
+test: $(VENV)/.dev $(VENV)/older/.done node ## the whole test suite; ARGS="-k words" for a part of it
 	@$(PY) -m pytest $(ARGS)
+
+.PHONY: agents
+agents: $(VENV)/.dev tests/agents/node_modules/.done ## tests with real coding agents from npm; installs 860 MB of them in tests/agents
+	@$(PY) -m pytest -m agents tests/agents $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff check, ruff format --check, mypy
@@ -33,7 +37,7 @@ bench: $(VENV)/.run ## measure beside nginx, about 25 minutes; writes benchmarks
 
 .PHONY: clean
 clean: ## remove everything that was made here
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/js/node_modules tests/peers/node_modules
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/js/node_modules tests/peers/node_modules tests/agents/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment, in two steps: what the gateway needs to run, and what its tests and checks need on top. A stamp newer than
@@ -58,7 +62,15 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.run | $(PY)
 	@$(PIP) install --group test --group lint
 	@touch $@
 
-# The JavaScript parts of the suite need node; without npm they are skipped, and pytest says so.
+# The older generation of SDKs needs older libraries, so it has an environment inside the first; pip works on it from outside.
+$(VENV)/older/.done: pyproject.toml $(VENV)/.dev | $(PY)
+	@echo "installing the older SDKs into $(VENV)/older ..."
+	@$(PY) -m venv --without-pip $(VENV)/older
+	@$(PIP) --python $(VENV)/older/bin/python install --group older
+	@touch $@
+
+# The JavaScript parts of the suite need node; without npm they are skipped, and pytest says so. So are the coding agents, which
+# are large: `make agents` installs them, `make test` takes them where they are already.
 .PHONY: node
 ifneq ($(shell command -v npm 2>/dev/null),)
 node: $(NODE_FOLDERS:%=%/node_modules/.done)

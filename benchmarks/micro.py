@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import cProfile
 import itertools
+import json
 import os
 import pstats
 import statistics
@@ -48,6 +49,44 @@ ANSWER = (
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\n" + ANSWER_FIELDS + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENT = b'data: {"id":"chatcmpl-AbCdEf","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"' + b"z" * 120
 CHUNK = b"%x\r\n%b\r\n" % (len(EVENT) + 6, EVENT + b'"}}]}\n\n'[:6])
+
+
+def _chunk(data: str) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data.encode())
+
+
+def _named(*events: dict[str, Any]) -> bytes:
+    """A chunk of events that bear the name of their type."""
+    return _chunk("".join(f"event: {event['type']}\ndata: {json.dumps(event, separators=(',', ':'))}\n\n" for event in events))
+
+
+def _bare(event: dict[str, Any]) -> bytes:
+    return _chunk(f"data: {json.dumps(event, separators=(',', ':'))}\r\n\r\n")
+
+
+_TEXT = "z" * 80
+_MESSAGE = {"id": "msg_1", "type": "message", "role": "assistant", "model": "bm", "content": [], "usage": {"input_tokens": 9}}
+_PIECE = {"candidates": [{"content": {"parts": [{"text": _TEXT}], "role": "model"}, "index": 0}], "modelVersion": "bm"}
+# The opening, an event and the closing of a stream in another protocol than the client's.
+FOREIGN = {
+    "messages": (
+        _named(
+            {"type": "message_start", "message": _MESSAGE},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        ),
+        _named({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": _TEXT}}),
+        _named(
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}},
+            {"type": "message_stop"},
+        ),
+    ),
+    "generate": (
+        b"",
+        _bare(_PIECE | {"usageMetadata": {"promptTokenCount": 9, "totalTokenCount": 9}, "responseId": "AbCdEfGhIjKlMnOp"}),
+        _bare({"candidates": [{"finishReason": "STOP", "index": 0}], "modelVersion": "bm"}),
+    ),
+}
 
 
 class Wire:
@@ -134,6 +173,22 @@ def _cases(gateway: Gateway) -> list[tuple[str, Callable[[], None], int]]:
             upstream.data_received(CHUNK)
         upstream.data_received(b"0\r\n\r\n")
 
+    def translated(protocol: str, reads: int) -> Callable[[], None]:
+        """64 events that come in so many reads."""
+        opening, event, closing = FOREIGN[protocol]
+        asked = chat_request("bm-s64")
+        request = REQUEST % (b"/bench/" + protocol.encode(), b"", len(asked), asked)
+
+        def run() -> None:
+            client.data_received(request)
+            upstream.data_received(STREAM_HEAD + opening)
+            for _ in range(reads):
+                upstream.data_received(event * (64 // reads))
+            upstream.data_received(closing + b"0\r\n\r\n")
+            assert upstream.state is State.IDLE
+
+        return run
+
     return [
         ("exchange, prefix path, ModelName header", exchange(prefix), 1),
         ("exchange, model found in the body", exchange(by_model), 1),
@@ -141,6 +196,12 @@ def _cases(gateway: Gateway) -> list[tuple[str, Callable[[], None], int]]:
         ("edited 1 KB chat", exchange(edited), 1),
         ("body template", exchange(templated), 1),
         ("streamed chunk (64 per answer)", stream, 64),
+        ("translated answer of no events, from messages", translated("messages", 0), 1),
+        ("translated answer of no events, from generate", translated("generate", 0), 1),
+        ("translated chunk, from messages", translated("messages", 64), 64),
+        ("translated chunk, from messages, 16 a read", translated("messages", 4), 64),
+        ("translated chunk, from generate", translated("generate", 64), 64),
+        ("translated chunk, from generate, 16 a read", translated("generate", 4), 64),
     ]
 
 

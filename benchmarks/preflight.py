@@ -46,16 +46,22 @@ def _check_request_body(seen: bytes) -> None:
 
 
 def _check_stream(stream: bytes) -> None:
+    """A chat stream with the mock's events, each with its text; one that was translated may open and close with more."""
     events = [event for event in stream.split(b"\n\n") if event]
-    if len(events) != prepare.EVENTS_PER_STREAM + 1 or events[-1] != b"data: [DONE]":
+    if not events or events[-1] != b"data: [DONE]":
         raise ValueError(f"a stream of {len(events)} events that ends with {events[-1:]!r}")
-    for event in events[:-1]:
-        json.loads(event.removeprefix(b"data: "))
+    chunks = [json.loads(event.removeprefix(b"data: ")) for event in events[:-1]]
+    texts = [chunk["choices"][0]["delta"]["content"] for chunk in chunks if chunk["choices"][0]["delta"].get("content")]
+    if len(texts) != prepare.EVENTS_PER_STREAM or not all("Lorem ipsum" in text for text in texts):
+        raise ValueError(f"a stream with {len(texts)} texts instead of {prepare.EVENTS_PER_STREAM}")
 
 
 def check(processes: Processes, target: Target) -> None:
     """Raises ValueError, OSError or HTTPException when the target does not carry what it should."""
     with processes.awake(target):
+        if target.translated:
+            _check_stream(_call(processes, target, "burst"))
+            return
         if target.server is not None:
             seen = _call(processes, target, "echo")
             _check_request_head(seen)

@@ -60,6 +60,7 @@ class Target:
     fields: tuple[str, ...] = ()
     workloads: tuple[str, ...] = ()
     changed: bool = False  # the request's body must come out with EDITED in it instead of what the client said
+    translated: bool = False  # the upstream speaks another protocol: nothing is compared byte for byte
 
 
 def _nginx(site: Site) -> list[str]:
@@ -121,10 +122,15 @@ TARGETS = {
         Target("dragoman-by-model", "dragoman", workloads=("w1c1", "w1c32", "w1c256", "w2", "w5")),
         Target("dragoman-edited", "dragoman", "/bench/edited", MODEL_FIELD, ("w1c1", "w1c32", "w1c256", "w5"), changed=True),
         Target("dragoman-template", "dragoman", "/bench/template", MODEL_FIELD, ("w1c1", "w1c32", "w1c256"), changed=True),
+        Target("dragoman-messages", "dragoman", "/bench/messages", workloads=("w2", "w3"), translated=True),
+        Target("dragoman-generate", "dragoman", "/bench/generate", workloads=("w2", "w3"), translated=True),
         Target("dragoman-asyncio", "dragoman-asyncio", PREFIX_PATH, MODEL_FIELD),
     )
 }
-QUICK_TARGETS = ("direct", "nginx", "aiohttp-plain", "dragoman", "dragoman-by-model", "dragoman-edited", "dragoman-template")
+QUICK_TARGETS = (
+    *("direct", "nginx", "aiohttp-plain"),
+    *("dragoman", "dragoman-by-model", "dragoman-edited", "dragoman-template", "dragoman-messages", "dragoman-generate"),
+)
 DEFAULT_TARGETS = (*QUICK_TARGETS, "dragoman-asyncio")
 
 

@@ -74,10 +74,10 @@ def with_length(value: Any, path: str, length: int) -> Any:
     if held is None or (each and not isinstance(held, list)):
         return value
     if rest:
-        changed: Any = [with_length(one, rest, length) for one in held] if each else with_length(held, rest, length)
-    else:
-        changed = [_numbered(held[place % len(held)], place) for place in range(length)] if isinstance(held, list) and held else held
-    return {**value, name: changed}
+        held = [with_length(one, rest, length) for one in held] if each else with_length(held, rest, length)
+    elif isinstance(held, list) and held:
+        held = [_numbered(held[place % len(held)], place) for place in range(length)]
+    return {**value, name: held}
 
 
 def _numbered(element: Any, place: int) -> Any:

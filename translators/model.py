@@ -386,6 +386,53 @@ class Branch:
         return bool(self.edits or self.body or self.comments)
 
 
+class Spoken(StrEnum):
+    """What a client of a translated route speaks: a protocol, or legacy completions, whose failures are said as in chat."""
+
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+    RESPONSES = "responses"
+    MESSAGES = "messages"
+    GENERATE = "generate"
+
+    @property
+    def protocol(self) -> Protocol:
+        """In whose words failures are said."""
+        return Protocol.CHAT if self is Spoken.COMPLETIONS else Protocol(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """`translate: chat to messages`: the client speaks one protocol, the platform another.
+
+    The route's only branch says `send`, `query` and `headers`; without `send` the request goes on by the file's own route for the
+    platform's protocol. `options` are read by `translators.runtime.options`, which knows their names and values.
+    """
+
+    client: Spoken
+    platform: Protocol
+    where: Where
+    unsupported: str = "refuse"  # or `drop`: what happens to a field that the platform's protocol cannot say
+    options: tuple[tuple[str, Expression], ...] = ()
+    brought: bool = False  # the file's `translate` has brought the route
+    counts: bool = False  # the client asks for a number of tokens, and not for an answer
+
+    @property
+    def pair(self) -> str:
+        return f"{self.client} to {self.platform}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The list of a platform's models, or one of them, said to clients of the pairs that its file translates.
+
+    `pairs`: client, platform, the headers of such calls. Clients of other protocols get the platform's own answer.
+    """
+
+    pairs: tuple[tuple[Protocol, Protocol, tuple[tuple[str, Text], ...]], ...]
+    brought: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Handling:
     """Everything a route says beyond `carry`."""
@@ -396,6 +443,8 @@ class Handling:
     of: str | None = None  # the route is about tasks of a collection: the first of them, empty where there are only deferred calls
     action: str | None = None  # poll, content, delete
     deferred: str | None = None  # the kind of task object for ?async=true on a synchronous platform
+    translation: Translation | None = None
+    listing: Listing | None = None
     usage: Usage | None = None
     retry: Retry | None = None
     on_client_abort: OnAbort = OnAbort.CANCEL

@@ -13,7 +13,7 @@ from pathlib import Path
 from translators.expressions.functions import FUNCTIONS, STANDARD
 from translators.expressions.signature import Function
 from translators.schema import Word
-from translators.words import auth, examples, message, platform, route, task
+from translators.words import auth, examples, message, platform, route, task, translate
 
 BEGIN = "<!-- words: {} -->"
 END = "<!-- end -->"
@@ -27,6 +27,8 @@ WORDS: Mapping[str, tuple[Word[object], ...]] = {
     "aws_v4": auth.AWS_V4,
     "google": auth.GOOGLE,
     "route": route.ROUTE,
+    "pair": translate.PAIR,
+    "with": translate.OPTION_WORDS,
     "edit": message.EDIT,
     "media": message.MEDIA,
     "response": message.RESPONSE,
@@ -42,7 +44,7 @@ WORDS: Mapping[str, tuple[Word[object], ...]] = {
     "hop": message.HOP,
     "example": examples.EXAMPLE,
     "request": examples.REQUEST,
-    "answer": examples.EXPECTED,
+    "answer": (*examples.EXPECTED, examples.MESSAGE_REPEAT),
     "file": examples.FILE,
 }
 

@@ -4,7 +4,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from translators.model import Branch, Handling, Platform, Route, RuleSet, Send, Text
+from translators.interpreters.wire import counting_path, platform_paths
+from translators.model import Branch, Handling, Platform, Route, RuleSet, Send, Text, Translation
+from translators.runtime.translated import target_route
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,10 @@ def kind_of(route: Route) -> str:
     if handling.of is not None:
         return f"{handling.action} of {handling.of}"
     words = [f"task {handling.task}"] if handling.task is not None else []
+    if handling.translation is not None:
+        words.append(f"{handling.translation.pair}{' (tokens)' if handling.translation.counts else ''}")
+    if handling.listing is not None:
+        words.append("models")
     if handling.deferred is not None:
         words.append(f"async {handling.deferred}")
     words += [word for word in _WORDS if any(word in _words_of(branch) for branch in handling.branches)]
@@ -81,10 +87,19 @@ def _words_of(branch: Branch) -> set[str]:
 
 
 def _upstream(platform: Platform, base: str, route: Route) -> str:
-    """Where the first call of a route goes: of several branches, of the first that sends."""
+    """Where the first call of a route goes: of several branches, of the first that sends; translated, by the one behind."""
     handling = route.handling
     send = _first_send(platform, handling) if handling is not None else None
+    if send is None and handling is not None and handling.translation is not None:
+        own = target_route(platform.routes, _translated_path(handling.translation, route.path))
+        return _upstream(platform, base, own or route)
     return base + (text_of(send.path) if send is not None else route.path)
+
+
+def _translated_path(translation: Translation, path: str) -> str:
+    """A path of the platform's protocol, for any model, that requests on a client's path go on to."""
+    counting = counting_path(translation.platform, "x") if translation.counts else None
+    return counting or platform_paths(translation.platform, "x")[path.endswith(":streamGenerateContent")]
 
 
 def _first_send(platform: Platform, handling: Handling) -> Send | None:

@@ -2,11 +2,12 @@
  *
  *   mock PORT
  *
- * The reply is chosen by the model name in the first 4 KiB of the request body:
+ * The reply is chosen by the model name in the first 4 KiB of the request body, or in the path:
  *   bm-json            a chat completion of about 600 bytes, with Content-Length
  *   bm-s<N>x<F>x<G>    SSE: N events of about 250 bytes, the first after F microseconds, then one every G microseconds
  *                      (0: at once); every event is one chunk and one send()
  *   bm-echo            the request head as it arrived, as text
+ * A stream is in the protocol of the path: chat, but for /v1/messages and ...:streamGenerateContent.
  * Answers carry the marks of marks.h. SIGTERM ends it and prints what was served to standard error. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -27,6 +28,7 @@
 enum { MAX_FD = 65536, HEAD_MAX = 32768, PEEK_MAX = 4096, BATCH = 1024 };
 
 enum state { READ_HEAD, READ_BODY, REPLYING };
+enum protocol { CHAT, MESSAGES, GENERATE };
 enum chunk_state { CHUNK_SIZE, CHUNK_SIZE_REST, CHUNK_DATA, CHUNK_DATA_END, CHUNK_TRAILER };
 
 struct conn {
@@ -44,6 +46,7 @@ struct conn {
     uint64_t received;
     /* reply */
     char model[64];
+    enum protocol protocol;
     long events, sent_events;
     uint64_t gap_ns, due_ns;
     int heap_at; /* -1: not waiting for a time */
@@ -209,13 +212,38 @@ static void end_reply(struct conn *c)
         shutdown(c->fd, SHUT_WR);
 }
 
+/* The events of a stream, by protocol; `%s` is the model, then come the time and the text. */
+static const char *const EVENT[] = {
+    [CHAT] = "data: {\"id\":\"chatcmpl-AbCdEfGhIjKlMnOpQrStUvWx\",\"object\":\"chat.completion.chunk\",\"created\":1795168800,"
+             "\"model\":\"%s\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"@t%llu; %.48s\"},\"finish_reason\":null}]}\n\n",
+    [MESSAGES] = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":"
+                 "{\"type\":\"text_delta\",\"text\":\"%.0s@t%llu; %.48s\"}}\n\n",
+    [GENERATE] = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"%.0s@t%llu; %.48s\"}],\"role\":\"model\"},\"index\":0}],"
+                 "\"usageMetadata\":{\"promptTokenCount\":219,\"totalTokenCount\":219},\"modelVersion\":\"bm\","
+                 "\"responseId\":\"AbCdEfGhIjKlMnOp\"}\r\n\r\n",
+};
+static const char *const OPENING[] = {
+    [CHAT] = "",
+    [MESSAGES] = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_01AbCdEf\",\"type\":\"message\","
+                 "\"role\":\"assistant\",\"model\":\"bm\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,"
+                 "\"usage\":{\"input_tokens\":219,\"output_tokens\":1}}}\n\nevent: content_block_start\ndata: "
+                 "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
+    [GENERATE] = "",
+};
+static const char *const CLOSING[] = {
+    [CHAT] = "data: [DONE]\n\n",
+    [MESSAGES] = "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\nevent: message_delta\ndata: "
+                 "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\",\"stop_sequence\":null},\"usage\":"
+                 "{\"output_tokens\":56}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+    [GENERATE] = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"\"}],\"role\":\"model\"},\"finishReason\":\"STOP\","
+                 "\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":219,\"candidatesTokenCount\":56,\"totalTokenCount\":275},"
+                 "\"modelVersion\":\"bm\",\"responseId\":\"AbCdEfGhIjKlMnOp\"}\r\n\r\n",
+};
+
 static int put_event(struct conn *c)
 {
     char event[1024];
-    int n = snprintf(event, sizeof event,
-                     "data: {\"id\":\"chatcmpl-AbCdEfGhIjKlMnOpQrStUvWx\",\"object\":\"chat.completion.chunk\",\"created\":1795168800,"
-                     "\"model\":\"%s\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"@t%llu; %.48s\"},\"finish_reason\":null}]}\n\n",
-                     c->model, (unsigned long long)now_ns(), FILLER);
+    int n = snprintf(event, sizeof event, EVENT[c->protocol], c->model, (unsigned long long)now_ns(), FILLER);
     served_events++;
     return put_chunk(c, event, n);
 }
@@ -223,7 +251,6 @@ static int put_event(struct conn *c)
 /* Writes every event that is due, then waits for the next one or ends the stream. -1: the peer is gone. */
 static int continue_stream(struct conn *c)
 {
-    static const char DONE[] = "data: [DONE]\n\n";
     while (c->sent_events < c->events) {
         if (c->due_ns > now_ns()) {
             heap_add(c);
@@ -234,7 +261,7 @@ static int continue_stream(struct conn *c)
         c->sent_events++;
         c->due_ns += c->gap_ns;
     }
-    if (put_chunk(c, DONE, sizeof DONE - 1) < 0 || put(c, "0\r\n\r\n", 5) < 0)
+    if (put_chunk(c, CLOSING[c->protocol], (int)strlen(CLOSING[c->protocol])) < 0 || put(c, "0\r\n\r\n", 5) < 0)
         return -1;
     end_reply(c);
     return 0;
@@ -243,6 +270,7 @@ static int continue_stream(struct conn *c)
 static int start_stream(struct conn *c, long events, unsigned long first_us, unsigned long gap_us)
 {
     char head[1024];
+    const char *opening = OPENING[c->protocol];
     int n = snprintf(head, sizeof head,
                      "HTTP/1.1 200 OK\r\n%sContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n",
                      HEAD_FIELDS);
@@ -250,7 +278,9 @@ static int start_stream(struct conn *c, long events, unsigned long first_us, uns
     c->sent_events = 0;
     c->gap_ns = gap_us * 1000ull;
     c->due_ns = now_ns() + first_us * 1000ull;
-    return put(c, head, (size_t)n) < 0 ? -1 : continue_stream(c);
+    if (put(c, head, (size_t)n) < 0 || (*opening && put_chunk(c, opening, (int)strlen(opening)) < 0))
+        return -1;
+    return continue_stream(c);
 }
 
 static int put_whole(struct conn *c, const char *type, const char *body, size_t len)
@@ -292,12 +322,17 @@ static int put_echo(struct conn *c)
 
 static void find_model(struct conn *c)
 {
-    char *at = c->peek_len ? memmem(c->peek, c->peek_len, "\"bm-", 4) : NULL;
+    char *end = c->peek + c->peek_len, *at = c->peek_len ? memmem(c->peek, c->peek_len, "\"bm-", 4) : NULL;
     size_t n = 0;
+    if (!at) {
+        end = c->head + c->head_len;
+        at = strstr(c->head, "/bm-");
+    }
     if (at)
-        for (at++; at < c->peek + c->peek_len && *at != '"' && n < sizeof c->model - 1; at++)
+        for (at++; at < end && *at != '"' && *at != ':' && n < sizeof c->model - 1; at++)
             c->model[n++] = *at;
     c->model[n] = 0;
+    c->protocol = strstr(c->head, ":streamGenerateContent") ? GENERATE : strstr(c->head, "/v1/messages ") ? MESSAGES : CHAT;
 }
 
 static int reply(struct conn *c)

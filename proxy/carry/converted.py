@@ -11,11 +11,11 @@ from proxy.carry.counting import BodyCounts, EventCounts, KnownCounts, counts_in
 from proxy.carry.downstream import Downstream
 from proxy.carry.exchange import Exchange, Framing
 from proxy.carry.refusals import fault, refusal_of
-from proxy.carry.replies import ReplyReader, UnreadableCodingError, reply_headers
+from proxy.carry.replies import ReplyReader, UnreadableCodingError, reply_headers, unreadable_coding
 from proxy.carry.tap import Tap
 from proxy.outcomes import ErrorType, Outcome, Phase
 from proxy.routing.plan import Plan
-from proxy.wire.answers import error_event, made_head
+from proxy.wire.answers import made_head
 from proxy.wire.fields import bodyless
 from proxy.wire.head import CHUNKED
 from proxy.wire.refusal import Refusal
@@ -23,10 +23,13 @@ from proxy.wire.response import ResponseHead
 from translators.model import Usage
 from translators.runtime.steps import Answer, Conversion, Note, Reply, RuleRefusal, StreamMap
 from translators.runtime.streams import Verbatim
+from translators.runtime.translated_answers import TranslatedAnswer
 
 logger = logging.getLogger("dragoman.handled")
 
 ASIDE = 1024 * 1024  # a message of this size is worked on in a thread (rule P09)
+# Looked up on its class, each of these costs 50 ns.
+_ENCHUNK, _OK, _UPSTREAM_ERROR = Framing.ENCHUNK, Outcome.OK, Outcome.UPSTREAM_ERROR
 _EVENT_STREAM = "text/event-stream"
 _LOCAL_OUTCOMES = {4: Outcome.REFUSED, 5: Outcome.FAILED}
 _LENGTHLESS = frozenset((204, 304))
@@ -41,7 +44,7 @@ class ConvertedExchange(Exchange):
     __slots__ = ("_arrived", "_as_is", "_content_type", "_convert", "_made", "_map", "_reader", "_since", "_status")
 
     def __init__(self, client: Downstream, plan: Plan, request_id: bytes) -> None:
-        super().__init__(client, plan, request_id)
+        Exchange.__init__(self, client, plan, request_id)  # not super(): 0.1 us less
         self._convert: Conversion | None = None
         self._as_is = False
         self._map: StreamMap | None = None
@@ -68,6 +71,18 @@ class ConvertedExchange(Exchange):
         dispatch = self.dispatch
         return dispatch.work.usage if dispatch is not None and dispatch.work is not None else None
 
+    @property
+    def _translated(self) -> bool:
+        """Whether the platform's own words would say nothing to the client."""
+        dispatch = self.dispatch
+        handling = dispatch.work.handling if dispatch is not None and dispatch.work is not None else None
+        return handling is not None and handling.translation is not None
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Fields of the client's request that a translation has left out."""
+        return self._convert.dropped if isinstance(self._convert, TranslatedAnswer) else ()
+
     # -- an answer comes
 
     def response_head(self, head: ResponseHead, body: bytes, done: bool) -> None:
@@ -82,8 +97,13 @@ class ConvertedExchange(Exchange):
                 self._carry_after_all(head, body, done)
                 return
             reader = ReplyReader(head, headers, self._response_limit, whole=mapped is None)
-        except UnreadableCodingError:  # what cannot be read is not changed (rule P05)
-            self._carry_after_all(head, body, done)
+        except UnreadableCodingError:
+            if not self._translated:  # what cannot be read is not changed (rule P05)
+                self._carry_after_all(head, body, done)
+                return
+            if done:
+                self.upstream = None
+            self.refuse(unreadable_coding())
             return
         except Exception as error:
             if done:
@@ -134,6 +154,7 @@ class ConvertedExchange(Exchange):
         """Bytes of the answer's body as they are framed."""
         reader, mapped = self._reader, self._map
         assert reader is not None
+        out = b""
         try:
             data = reader.feed(framed) if framed else b""
             if mapped is None:
@@ -145,9 +166,11 @@ class ConvertedExchange(Exchange):
                 reader.finish()
                 out += mapped.finish()
         except Refusal as refusal:
+            self._put(out, now)
             self.refuse(refusal)
             return
         except RuleRefusal as refused:
+            self._put(out + refused.said, now)
             self.refuse(refusal_of(refused))
             return
         except Exception as error:
@@ -155,13 +178,17 @@ class ConvertedExchange(Exchange):
             return
         if data and self.tap is not None:
             self.tap.feed(data)
+        self._put(out, now)
+        if done:
+            self._end()
+
+    def _put(self, out: bytes, now: float) -> None:
+        """What a rule made of a stream, to the client."""
         if out:
             self._made += len(out)
             self.client.write(self._framed(out))
             if self._event_stream:
                 self._gap(now)
-        if done:
-            self._end()
 
     def _failed(self, error: Exception) -> None:
         """A fault of ours while an answer was converted (rule M08)."""
@@ -186,7 +213,8 @@ class ConvertedExchange(Exchange):
         self._event_stream = head.event_stream if content_type is None else content_type.startswith(_EVENT_STREAM)
         usage = self._usage
         self.tap = EventCounts(usage) if usage is not None else Tap(stream=True)
-        fields = (("Content-Type", content_type),) if content_type is not None else ()
+        self._note(mapped.notes)
+        fields = (*mapped.headers, ("Content-Type", content_type)) if content_type is not None else mapped.headers
         lines = self._made_head(head, head.code, fields, retyped=content_type is not None)
         self._add_stream_lines(lines, head)
         self._frame_open_end(lines)
@@ -199,8 +227,8 @@ class ConvertedExchange(Exchange):
             return super()._last_words(refusal, chunked=chunked)
         if not self._event_stream or not mapped.boundary():
             return b""
-        event = error_event(refusal, self.plan.protocol)
-        return b"" if event is None else self._framed(event)
+        event = mapped.last_words(refusal.status, refusal.code, refusal.message)
+        return self._framed(event) if event else b""
 
     # -- a whole answer
 
@@ -347,13 +375,13 @@ class ConvertedExchange(Exchange):
             logger.info("%s on the platform %s: %s", note.kind, platform, note.text)
 
     def _end(self) -> None:
-        if self._framing is Framing.ENCHUNK:
+        if self._framing is _ENCHUNK:
             self.client.write(b"0\r\n\r\n")
         code = self.head.code  # type: ignore[union-attr]
         if not self._as_is and self.whole and self._convert is None and (usage := self._usage) is not None:
             self.tap = BodyCounts(usage, chunked=self._answer_reader is not None)
             self.tap.feed(self.whole)
-        self._ended(code, Outcome.UPSTREAM_ERROR if code >= 400 else Outcome.OK)
+        self._ended(code, _UPSTREAM_ERROR if code >= 400 else _OK)
 
     def _ended(self, status: int, outcome: Outcome) -> None:
         """The answer went out whole."""

@@ -42,7 +42,10 @@ class Framing(IntEnum):
     RAW = 3
 
 
-_VERBATIM = Framing.VERBATIM
+# Looked up on its class, each of these costs 50 ns.
+_VERBATIM, _ENCHUNK = Framing.VERBATIM, Framing.ENCHUNK
+_POOL, _RECEIVE = Phase.POOL, Phase.RECEIVE
+_OK, _UPSTREAM_ERROR = Outcome.OK, Outcome.UPSTREAM_ERROR
 
 
 class RequestBody(Protocol):
@@ -98,7 +101,7 @@ class Exchange:
         self.method = plan.method
         self.request_id = request_id
         self.started = perf_counter()
-        self.phase = Phase.POOL
+        self.phase = _POOL
         self.dispatch: Dispatch | None = plan.dispatch
         self.upstream: UpstreamConnection | None = None
         self.counted = False  # among those in flight
@@ -112,7 +115,7 @@ class Exchange:
         self._opening: asyncio.Task[None] | None = None
         self._retried = self._event_stream = False
         self._discard = False  # what is left of the request is not wanted any more (rule F10)
-        self._framing = Framing.VERBATIM
+        self._framing = _VERBATIM
         self._keep_alive = plan.keep_alive
         self._payload: ChunkedReader | None = None
         self._last_chunk = 0.0
@@ -172,6 +175,13 @@ class Exchange:
 
     # -- the answer
 
+    def leave_body(self) -> None:
+        """What is not sent yet of the request is not wanted any more (rule F10)."""
+        self._discard = True
+        if self.body_left:
+            self._keep_alive = False
+            self.client.pause_reading()
+
     def interim_response(self, head: ResponseHead) -> None:
         dispatch = self.dispatch
         if dispatch is not None and head.code == 103 and dispatch.served.platform.early_hints and not self.plan.http10:
@@ -183,13 +193,10 @@ class Exchange:
         upstream = self.upstream
         assert upstream is not None
         if not upstream.request_sent:
-            self._discard = True  # the upstream has made up its mind: what is not sent yet is not wanted (rule F10)
-            if self.body_left:
-                self._keep_alive = False
-                self.client.pause_reading()
+            self.leave_body()  # the upstream has made up its mind
         if done:
             self.upstream = None  # it is back in the pool: a full client must not pause it
-        self.phase = Phase.RECEIVE
+        self.phase = _RECEIVE
         self.head = head
         self._answer_reader = upstream.reader
         self._event_stream = head.event_stream
@@ -199,7 +206,7 @@ class Exchange:
             self.tap = Tap(stream=self._event_stream)
         client = self.client
         head_bytes = self._head_bytes(head)  # chooses the framing
-        client.write(head_bytes + (body if self._framing is Framing.VERBATIM else self._framed(body)) if body else head_bytes)
+        client.write(head_bytes + (body if self._framing is _VERBATIM else self._framed(body)) if body else head_bytes)
         if body:
             self._saw(body, arrived)
         self.overhead += perf_counter() - arrived
@@ -303,11 +310,11 @@ class Exchange:
             self._last_chunk = now
 
     def _end(self) -> None:
-        if self._framing is Framing.ENCHUNK:
+        if self._framing is _ENCHUNK:
             self.client.write(b"0\r\n\r\n")
         code = self.head.code  # type: ignore[union-attr]
         client = self.client
-        client.worker.recorder.record(self, code, Outcome.UPSTREAM_ERROR if code >= 400 else Outcome.OK)
+        client.worker.recorder.record(self, code, _UPSTREAM_ERROR if code >= 400 else _OK)
         client.exchange_done(keep_alive=self._keep_alive, body_left=bool(self.body_left))
 
     # -- failures

@@ -36,7 +36,7 @@ class Gathering:
     `account` is told of every change in the bytes held; it raises Refusal when the process holds too many.
     """
 
-    __slots__ = ("_account", "_finder", "_limit", "_reader", "_scanner", "_size", "_watch", "held_bytes", "left", "pieces")
+    __slots__ = ("_account", "_finder", "_limit", "_reader", "_scanner", "_size", "_watch", "held_bytes", "left", "named", "pieces")
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class Gathering:
         self._limit = limit
         self._size = 0
         self._finder = finder
+        self.named = finder is None  # whether what comes yet has nothing to say about the model
         self._watch = watch
         self._scanner: SpanScanner | None = None
         self._reader: ChunkedReader | None = None
@@ -101,6 +102,8 @@ class Gathering:
             rest = reader.rest
             if reader.done:
                 self.left = 0
+            if len(self.pieces) - before > 1:  # many small chunks are no reason for many small pieces
+                self.pieces[before:] = [b"".join(self.pieces[before:])]
         self._came(before)
         return rest
 
@@ -111,8 +114,8 @@ class Gathering:
                 self._size += len(piece)
                 self.held_bytes += len(piece)
                 self._account(len(piece))
-                if self._finder is not None:
-                    self._finder.feed(piece)
+                if self._finder is not None and not self.named:
+                    self.named = self._finder.feed(piece)
             self._scan(before)
         except DuplicateModelError:
             raise twice() from None

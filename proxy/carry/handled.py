@@ -1,4 +1,5 @@
-"""An exchange that a rule handles: the request is read whole, then the rule's program says what becomes of it.
+"""An exchange that a rule handles: the request is read whole, then the rule's program says what becomes of it. Only a large form of
+which the rule changes some parts goes on as it comes.
 
 Here is the first half, from the head to the program; the second is in `programmed`. A carried route whose credential signs the
 whole call comes this way too, without a program.
@@ -8,20 +9,22 @@ import logging
 
 from proxy.carry.carried import CarriedExchange
 from proxy.carry.converted import ASIDE
+from proxy.carry.forming import Form, FormSending
 from proxy.carry.gathering import Gathering, decoded, too_large_to_hold
 from proxy.carry.programmed import ProgrammedExchange
 from proxy.carry.refusals import fault, refusal_of
 from proxy.carry.upload import PEEK, Upload, twice
-from proxy.routing.calls import Work
+from proxy.routing.calls import Work, form_limit
 from proxy.routing.plan import Dispatch
 from proxy.wire.framing import ChunkedReader
 from proxy.wire.head import CHUNKED
 from proxy.wire.model import DuplicateModelError, ModelFinder, finder_for, peek_json
 from proxy.wire.refusal import Refusal
 from translators.formats.chunks import Chunks
+from translators.formats.multipart import boundary_of
 from translators.formats.spans import Spans
 from translators.formats.strict_json import BadJsonError
-from translators.runtime.bodies import from_bad_json
+from translators.runtime.bodies import from_bad_json, no_boundary
 from translators.runtime.request import Prepared
 from translators.runtime.scope import Standing
 from translators.runtime.steps import RuleRefusal
@@ -72,11 +75,12 @@ class HandledExchange(ProgrammedExchange):
             return
         gathering = self._gather(CHUNKED, searching=False)
         behind = ChunkedReader()  # what has come was checked; here only its data is wanted
-        behind.payload = gathering.pieces
+        pieces: list[bytes] = []
+        behind.payload = pieces
         behind.feed(framed)
+        gathering.pieces.append(b"".join(pieces))
         gathering.go_on(upload.reader, whole=not left)
-        if not left:
-            self._gathered(gathering)
+        self._advance(gathering)
 
     def request_data(self, data: bytes) -> None:
         gathering = self._upload
@@ -95,6 +99,10 @@ class HandledExchange(ProgrammedExchange):
         finder: ModelFinder | None = None
         if searching and not plan.coding:
             finder = finder_for(plan.content_type, compressed=False)
+        form = self._form(length, finder)
+        if form is not None:
+            self._upload = form
+            return form
         prepared = self.dispatch.work.prepared if self.dispatch is not None and self.dispatch.work is not None else plan.prepared
         large = prepared is not None and plan.json_type and not plan.coding
         gathering = Gathering(
@@ -108,6 +116,17 @@ class HandledExchange(ProgrammedExchange):
         self._upload = gathering
         return gathering
 
+    def _form(self, length: int, finder: ModelFinder | None) -> Form | None:
+        """What follows a form that may pass part by part; None: the body is held, whatever its size."""
+        plan, worker, dispatch = self.plan, self.client.worker, self.dispatch
+        if plan.coding or boundary_of(plan.content_type) is None:
+            return None
+        work = dispatch.work if dispatch is not None else None
+        most = plan.form_limit if work is None else form_limit(work.served, work.route)
+        if most is None:
+            return None
+        return Form(length, most, self._limit(), worker.hold, section_limit=worker.limits.header_section, finder=finder)
+
     def _came(self, gathering: Gathering, data: bytes) -> None:
         if data:
             try:
@@ -116,8 +135,45 @@ class HandledExchange(ProgrammedExchange):
                 raise refusal_of(from_bad_json(error)) from None
             if rest:
                 self.client.queue(rest)
+        self._advance(gathering)
+
+    def _advance(self, gathering: Gathering) -> None:
+        """Go on with what has come of the body."""
+        if isinstance(gathering, Form) and self._passes(gathering):
+            return
         if not gathering.left:
             self._gathered(gathering)
+
+    def _passes(self, form: Form) -> bool:
+        """Whether the form goes on as it comes; then what has come does."""
+        if form.sending is None and not (form.large and form.named):
+            return False
+        if not form.left:
+            self.client.upload_ended()
+        sending = form.sending or self._begin_form(form)
+        sending.came()
+        return True
+
+    def _begin_form(self, form: Form) -> FormSending:
+        """Make the call whose body is the form as it comes."""
+        dispatch = self.dispatch
+        if dispatch is None:
+            dispatch = self.dispatch = self.plan.for_model(form.model)
+        work = self._counted(dispatch)
+        assert work.prepared is not None
+        try:
+            found = work.prepared.streamed_form(work.incoming(b""))
+        except RuleRefusal as refusal:
+            raise refusal_of(refusal) from None
+        except Exception:
+            logger.exception("the program of a route failed")
+            raise fault() from None
+        if found is None:  # there are two types, of which `_form` has seen the first
+            raise refusal_of(no_boundary())
+        passed, rewriter = found
+        sending = form.sending = FormSending(form, rewriter, self, self._was_sent)
+        self._begin(work, passed.call, sending, passed.convert)
+        return sending
 
     def _gathered(self, gathering: Gathering) -> None:
         self.client.upload_ended()

@@ -47,7 +47,7 @@ class ProgrammedExchange(CalledExchange):
     __slots__ = ("_gone", "_incoming", "_over", "_sink", "_source", "_task")
 
     def __init__(self, client: Downstream, plan: Plan, request_id: bytes) -> None:
-        super().__init__(client, plan, request_id)
+        CalledExchange.__init__(self, client, plan, request_id)  # not super(): 0.1 us less
         self._incoming: Incoming | None = None  # the request as programs see it
         self._task: asyncio.Task[None] | None = None
         self._sink: Sink | None = None

@@ -12,6 +12,7 @@ from proxy.wire.refusal import Refusal
 from proxy.wire.response import ResponseHead
 
 _PLAIN = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-"
+_CLIENT_CLOSED = Outcome.CLIENT_CLOSED  # looked up on its class, it costs 50 ns
 _OUTCOMES = {outcome: outcome.label.encode("ascii") for outcome in Outcome}
 
 
@@ -79,7 +80,9 @@ class Recorder:
             if refusal.limit is not None:
                 self._metrics.limit(refusal.limit).inc()
         if self._log.enabled:
-            fixed = self._fixed(dispatch, plan)
+            fixed = dispatch.log_fixed if dispatch is not None else None
+            if fixed is None:
+                fixed = self._fixed(dispatch, plan)
             more = _more(exchange, outcome, refusal, tokens_in, tokens_out)
             waited = exchange.head_at - exchange.sent_at if ttfb and exchange.sent_at else 0.0
             self._log.write_exchange(
@@ -98,9 +101,7 @@ class Recorder:
         """The part of the line that is the same for every exchange of a dispatch."""
         if dispatch is None:
             return self._log.fixed(plan.method, plan.path, None, plan.label, None)
-        if dispatch.log_fixed is None:
-            platform = dispatch.served.platform.name
-            dispatch.log_fixed = self._log.fixed(plan.method, plan.path, platform, plan.label, dispatch.model)
+        dispatch.log_fixed = self._log.fixed(plan.method, plan.path, dispatch.served.platform.name, plan.label, dispatch.model)
         return dispatch.log_fixed
 
 
@@ -118,7 +119,7 @@ def _more(exchange: Recorded, outcome: Outcome, refusal: Refusal | None, tokens_
         )
     if refusal is not None:
         more += b',"error":"%b"' % refusal.error.value.encode("ascii")
-    if outcome is Outcome.CLIENT_CLOSED:
+    if outcome is _CLIENT_CLOSED:
         more += b',"phase":"%b"' % exchange.phase.value.encode("ascii")
     return more
 

@@ -114,6 +114,15 @@ def too_large_answer() -> Refusal:
     )
 
 
+def unreadable_coding() -> Refusal:
+    """An answer in a content coding that nobody asked for, where it cannot be carried."""
+    return bad_response(
+        ErrorType.HTTP_PROTOCOL_ERROR,
+        "bad_content_encoding",
+        "The upstream's answer has a content coding that is not understood here, and none was asked for.",
+    )
+
+
 def _bad_coding() -> Refusal:
     return bad_response(
         ErrorType.HTTP_PROTOCOL_ERROR, "bad_content_encoding", "The upstream's answer is not what its Content-Encoding says."

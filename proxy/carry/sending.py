@@ -15,8 +15,8 @@ _TURN = 256 * 1024
 _NEEDS_LENGTH = frozenset({"POST", "PUT", "PATCH"})  # rule B10
 
 
-def message(method: str, head: bytes, body: bytes | Pieces | None) -> bytes | None:
-    """The whole request, where it is small enough for one write; `head` up to its framing field."""
+def message(method: str, head: bytes, body: object) -> bytes | None:
+    """The whole request, where its body is bytes, and few enough for one write; `head` up to its framing field."""
     if not body:
         return b"%bContent-Length: 0\r\n\r\n" % head if method in _NEEDS_LENGTH else b"%b\r\n" % head
     if isinstance(body, bytes) and len(body) <= SLICE:

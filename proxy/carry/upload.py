@@ -31,6 +31,18 @@ def twice(*, close: bool = True) -> Refusal:
     return refusal
 
 
+def named_too_late() -> Refusal:
+    """A body whose model stands behind more than may be held."""
+    return Refusal(
+        413,
+        ErrorType.HTTP_REQUEST_ERROR,
+        "model_too_late",
+        "The request's model stands too far back to be looked for; send a ModelName header or call /{platform}/....",
+        limit="buffered_body",
+        close=True,
+    )
+
+
 class Upload:
     """Follows one request body. `left` is what is still to come: a count, CHUNKED, or 0.
 
@@ -149,14 +161,7 @@ class Upload:
         self.held_bytes += len(framed)
         self._account(len(framed))
         if self._searching and self.held_bytes > self._held_limit:
-            raise Refusal(
-                413,
-                ErrorType.HTTP_REQUEST_ERROR,
-                "model_too_late",
-                "The request's model stands too far back to be looked for; send a ModelName header or call /{platform}/....",
-                limit="buffered_body",
-                close=True,
-            )
+            raise named_too_late()
 
     def release(self) -> bytes:
         """What was held, in order."""

@@ -2,7 +2,7 @@
 
 Each route needs an example, one that is only carried too, so that a path, a host or a credential that changes by mistake is
 noticed. So does what a route says: each branch where there are several, each refusal, each action of a task, each event rule of a
-stream. What only the native line serves needs none.
+stream. The routes that a pair of `translate` brings need one together. What only the native line serves needs none.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from proxy.rehearsal.playing import Run
-from translators.model import Branch, Platform, Route, Task
+from translators.model import Branch, Platform, Route, Task, Translation
 from translators.place import Where
 from translators.problems import Problem, quote
 from translators.runtime.ids import BadIdError, decode
@@ -37,6 +37,7 @@ def coverage(platform: Platform, runs: Iterable[Run], reached: frozenset[Where])
     actions = {found for run in runs if (found := _action_of(run)) is not None}
     carried = [route for route in platform.routes if route.handling is None]
     missing = [problem for route in platform.routes for problem in _missing_of(platform, route, routes, actions, reached)]
+    missing += _missing_pairs(platform, routes)
     return Coverage(len(carried), sum(route.id in routes for route in carried), tuple(missing))
 
 
@@ -63,6 +64,10 @@ def _missing_of(
         if route.id not in routes:
             yield _unreached(platform, route)
         return
+    if handling.translation is not None and handling.translation.brought:  # one example for all routes of a pair
+        return
+    if handling.listing is not None and handling.listing.brought:
+        return
     if handling.of is not None and route.method == "HEAD":  # of a content: the same rule as its GET
         return
     if handling.of is not None:
@@ -79,6 +84,19 @@ def _missing_of(
         return
     for branch in handling.branches:
         yield from _missing_in(branch, route, len(handling.branches) > 1, reached)
+
+
+def _missing_pairs(platform: Platform, routes: set[str]) -> Iterator[Problem]:
+    """The pairs of the file's `translate` of which no route is reached."""
+    pairs: dict[Where, tuple[Translation, list[Route]]] = {}
+    for route in platform.routes:
+        translation = route.handling.translation if route.handling is not None else None
+        if translation is not None and translation.brought:
+            pairs.setdefault(translation.where, (translation, []))[1].append(route)
+    for where, (translation, brought) in pairs.items():
+        if not any(route.id in routes for route in brought):
+            message = f"no example reaches the pair {quote(translation.pair)}"
+            yield Problem(message, where, f"Add one whose client asks for {brought[0].id}, plainly or for a stream.")
 
 
 def _unreached(platform: Platform, route: Route) -> Problem:

@@ -48,6 +48,7 @@ class Explanation:
     waits: bool
     local: bool  # the answer was made by the gateway itself
     missing: tuple[str, ...]  # secrets that are not set; their placeholders are shown
+    dropped: tuple[str, ...] = ()  # fields of the request that the translation has left out
     unread: tuple[str, ...] = ()  # URLs that the gateway would read here; explaining opens no connection
 
 
@@ -76,6 +77,7 @@ def explain(rules: RuleSet, settings: Settings, environ: dict[str, str], request
         waits=played.starved,
         local=played.answer is not None and played.answer.heard.header("proxy-status") is not None,
         missing=tuple(sorted(named)),
+        dropped=tuple(veil.text(path) for path in played.dropped),
         unread=tuple(veil.text(redact(url)) for url in unread),
     )
 
@@ -156,6 +158,9 @@ def as_text(explanation: Explanation, *, colour: bool) -> str:
     if explanation.missing:
         lines.append(f"not set here, so a placeholder stands for it: {', '.join(explanation.missing)}")
         lines.append("")
+    if explanation.dropped:
+        lines.append(f"left out, because the platform's protocol cannot say it: {', '.join(explanation.dropped)}")
+        lines.append("")
     for url in explanation.unread:
         lines += [f"here the gateway would read {url}; explaining opens no connection, so it goes on as if that had failed", ""]
     if explanation.answer is not None:
@@ -197,8 +202,9 @@ def _message(shown: Shown, paint: Any, whose: str) -> list[str]:
 
 
 def as_json(explanation: Explanation) -> str:
-    """The same for programs: `{request, upstream, reasons: [{what, where, taken, why}], calls: [message], answer: message or null,
-    waits, local, missing, unread}`; a message is `{head: [line], body, changes: {head, body: [[sign, text]]}, same_body}`."""
+    """The same for programs: `{request, upstream, reasons: [{what, where, taken, why}], calls: [message], answer: message or
+    null, waits, local, missing, dropped, unread}`; a message is `{head: [line], body, changes: {head, body: [[sign, text]]},
+    same_body}`."""
     shown = {
         "request": explanation.request,
         "upstream": explanation.upstream,
@@ -211,6 +217,7 @@ def as_json(explanation: Explanation) -> str:
         "waits": explanation.waits,
         "local": explanation.local,
         "missing": list(explanation.missing),
+        "dropped": list(explanation.dropped),
         "unread": list(explanation.unread),
     }
     return json.dumps(shown, indent=2, ensure_ascii=False)

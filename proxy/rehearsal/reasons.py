@@ -68,12 +68,17 @@ def _platform(rules: RuleSet, platform: Platform, taken: Platform | None, method
 def _route(route: Route, taken: Route | None, method: str, path: str) -> Reason:
     what = f"route {route.id}"
     if taken is not None and route.id == taken.id:
-        return Reason(what, route.where, True, "method and path fit")
+        return Reason(what, route.where, True, f"method and path fit{_translation(route)}")
     fits = PathTable.build([(route.method, route.path, route)])
     if fits.match(method, path) is not None:
         return Reason(what, route.where, False, "another route fits better or stands before it")
     why = f"it is for {route.method}" if fits.methods(path) else "its path is another"
     return Reason(what, route.where, False, why)
+
+
+def _translation(route: Route) -> str:
+    translation = route.handling.translation if route.handling is not None else None
+    return f"; it is translated, {translation.pair}" if translation is not None else ""
 
 
 def _branches(branches: Sequence[Branch], looks: Sequence[Look]) -> Iterator[Reason]:

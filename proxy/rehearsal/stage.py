@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from proxy.assembly import Assembly
+from proxy.carry.converted import ConvertedExchange
 from proxy.carry.exchange import Exchange
 from proxy.carry.worker import Worker
 from proxy.net.timers import Wheel
@@ -67,6 +68,7 @@ class Played:
     served: Served | None
     route: Route | None
     starved: bool  # the last request found no answer
+    dropped: tuple[str, ...] = ()  # fields of the request that a translation has left out
 
 
 class Stage:
@@ -194,6 +196,7 @@ def _played(request: bytes, performance: Performance, heard: bytes, exchange: Ex
         served=served,
         route=_route_of(served, plan),
         starved=performance.starved,
+        dropped=exchange.dropped if isinstance(exchange, ConvertedExchange) else (),
     )
 
 

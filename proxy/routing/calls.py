@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote
 
 from proxy.outcomes import ErrorType
+from proxy.routing.gate import credentials
 from proxy.routing.heads import HeadMaker
 from proxy.routing.served import Served, field_value
 from proxy.wire.fields import NOTHING, field_line
@@ -28,7 +29,7 @@ CONTENT_FIELDS = frozenset(
 _OF_THE_ANSWER = frozenset((b"accept-encoding", b"range", b"if-range"))
 _TARGET = re.compile(r"/[!-\x22\x24-\x5b\x5d-\x7e]*")
 _BLOCKS = 16
-_Key = tuple[str | None, str | None, Headers, bool, bool, bool]
+_Key = tuple[str | None, str | None, Headers, tuple[str, ...], bool, bool, bool]
 
 
 class Work:
@@ -38,8 +39,9 @@ class Work:
     """
 
     __slots__ = (
-        "_blocks", "_headers", "_heads", "_maker", "_method", "_model", "_path", "_prefix", "_public", "_query", "_standing",
-        "_target", "body_limit", "handling", "may_defer", "pool", "prepared", "retry", "route", "served", "usage",
+        "_blocks", "_credentials",
+        "_headers", "_heads", "_maker", "_method", "_model", "_path", "_prefix", "_public", "_query", "_target",
+        "body_limit", "handling", "may_defer", "pool", "prepared", "retry", "route", "served", "standing", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -67,12 +69,15 @@ class Work:
         self._target = (path + maker.query).decode("ascii")
         self._query = _query(maker.query)
         self._headers = _headers(head, served.platform.auth.client_headers)
+        self._credentials = frozenset(name.decode("ascii") for name, _ in credentials(head))
         self._model = model
         self._public = public_model
         self._prefix = prefix
         self._blocks: dict[_Key, tuple[bytes, list[Field]]] = {}
         self._heads: dict[tuple[int, bool, bool], tuple[Call, bytes]] = {}  # of calls that come again
-        self._standing: Standing | None = None
+        # What is the same for every request of this plan, where each comes to one call; None where a program must run.
+        straight = self.prepared is not None and self.prepared.straight and not self.may_defer
+        self.standing = Standing(self.incoming(b"")) if straight else None
         self.body_limit = body_limit(served, route)  # how many bytes of a client's body may be held
         own = self.handling.usage if self.handling is not None else None
         self.usage = own or served.platform.usage  # where the rule says that the token counts stand
@@ -87,16 +92,8 @@ class Work:
         """The request as a program sees it."""
         return Incoming(
             self._method, self._path, self._query, self._headers, body, self._model, self._public, self.served.now,
-            self.served.new_id, self._prefix, self._target,
+            self.served.new_id, self._prefix, self._target, None, self._credentials,
         )  # fmt: skip
-
-    @property
-    def standing(self) -> Standing | None:
-        """What is the same for every request of this plan, where each comes to one call; None where a program must run."""
-        known = self._standing
-        if known is None and self.prepared is not None and self.prepared.straight and not self.may_defer:
-            known = self._standing = Standing(self.incoming(b""))
-        return known
 
     def carried(self, body: bytes | None) -> Call:
         """The client's own request as a call."""
@@ -111,7 +108,7 @@ class Work:
         known = self._heads.get((id(call), same_body, converted))
         if known is not None and known[0] is call:
             return known[1]
-        key = (call.model, call.content_type, call.headers, call.forward, same_body, converted)
+        key = (call.model, call.content_type, call.headers, call.without, call.forward, same_body, converted)
         block = self._blocks.get(key)
         if block is None:
             block = self._block(call, same_body=same_body, converted=converted)
@@ -126,7 +123,7 @@ class Work:
         credential = served.credential
         if credential is None:
             head = b"%b %b HTTP/1.1\r\n%b" % (call.method.encode("ascii"), target, lines)
-            if self._standing is not None and len(self._heads) < _BLOCKS:  # most often there is one, or one for each request
+            if self.standing is not None and len(self._heads) < _BLOCKS:  # most often there is one, or one for each request
                 self._heads[id(call), same_body, converted] = (call, head)
             return head
         computed = credential.lines(call.method, target, fields, data, now)
@@ -134,7 +131,7 @@ class Work:
 
     def _block(self, call: Call, *, same_body: bool, converted: bool) -> tuple[bytes, list[Field]]:
         """The field lines of calls like this one, Host first, and the same as fields where a signature needs them."""
-        own = frozenset(name.lower().encode("ascii") for name, _ in call.headers)
+        own = frozenset(name.lower().encode("ascii") for name in (*(name for name, _ in call.headers), *call.without))
         replaced = own | (_OF_THE_ANSWER if converted else NOTHING)
         if not same_body:
             replaced |= CONTENT_FIELDS
@@ -152,9 +149,23 @@ class Work:
 
 def body_limit(served: Served, route: Route | None) -> int:
     """How many bytes of a client's body may be held for a rule to work on; never more than a body may have at all."""
-    own = route.handling.limits.get("body") if route is not None and route.handling is not None else None
-    most = served.limits.body if own is None else own
+    most = _body_limit(served, route)
     return min(most, served.limits.buffered_body) if most else served.limits.buffered_body
+
+
+def form_limit(served: Served, route: Route | None) -> int | None:
+    """How many bytes a form may have that passes part by part (0: no limit); None where forms are held, as the rule must read
+    them or the credential signs them."""
+    prepared = served.prepared.get(route.id) if route is not None else None
+    if prepared is None or served.whole_calls or not prepared.streams_forms:
+        return None
+    return _body_limit(served, route)
+
+
+def _body_limit(served: Served, route: Route | None) -> int:
+    """How many bytes a client's body may have; 0: no limit."""
+    own = route.handling.limits.get("body") if route is not None and route.handling is not None else None
+    return served.limits.body if own is None else own
 
 
 def _query(query: bytes) -> dict[str, str | list[str]]:

@@ -10,6 +10,9 @@ from proxy.wire.head import RequestHead
 from proxy.wire.names import CREDENTIAL_PARAMETERS
 from proxy.wire.target import without_parameters
 from translators.model import AuthKind
+from translators.runtime.translated import EXPLAIN
+
+_FOR_US = frozenset((EXPLAIN.encode("ascii"),))
 
 
 class HeadMaker:
@@ -50,7 +53,7 @@ class HeadMaker:
         """
         head, served = self._head, self.served
         if forward:
-            left_out = served.replaced | self._gateway_model() | replaced
+            left_out = served.replaced | self._gateway_model() | replaced | _FOR_US
             lines = forwarded_request_lines(head, left_out, kept=self._kept, via=self._via)
         else:
             lines = [field_line(name, value) for name, value in head.fields if name.lower() in self._kept]

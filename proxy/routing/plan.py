@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from proxy.outcomes import ErrorType
-from proxy.routing.calls import Work, body_limit
+from proxy.routing.calls import Work, body_limit, form_limit
 from proxy.routing.heads import HeadMaker
 from proxy.routing.served import Served
 from proxy.telemetry.metrics import ExchangeMetrics, Metrics
@@ -136,6 +136,7 @@ class Plan:
         "content_type",
         "dispatch",
         "expect_continue",
+        "form_limit",
         "handled",
         "http10",
         "json_type",
@@ -186,6 +187,8 @@ class Plan:
         self.buffered_body = destination.buffered_body  # how much of it is held then; 0: not known yet
         route, served = destination.route, destination.served
         self.prepared = served.prepared.get(route.id) if served is not None and route is not None else None
+        # how large a form may be that passes part by part (0: no limit); None: forms are held, or it is not known yet
+        self.form_limit = form_limit(served, route) if served is not None else None
         self.needs_model = False
         self._settle(destination, build)
 

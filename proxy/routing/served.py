@@ -26,6 +26,7 @@ from translators.models import ModelTable
 from translators.paths import PathTable
 from translators.runtime.request import Prepared
 from translators.runtime.tasks import PlatformRules
+from translators.runtime.translated import prepared
 
 STATIC = frozenset((AuthKind.BEARER, AuthKind.KEY, AuthKind.HEADER))
 
@@ -155,7 +156,7 @@ def new_id() -> str:
 def _prepared(platform: Platform) -> dict[str, Prepared]:
     """The routes that a rule handles, compiled, by their id."""
     rules = PlatformRules(platform)
-    return {route.id: Prepared(platform, route, rules) for route in platform.routes if route.handling is not None}
+    return {route.id: prepared(platform, route, rules) for route in platform.routes if route.handling is not None}
 
 
 def field_value(text: str) -> bytes:

@@ -16,6 +16,8 @@ from proxy.routing.served import Served
 from proxy.telemetry.metrics import Metrics
 from proxy.wire.head import RequestHead
 from proxy.wire.refusal import Refusal, bad_request
+from translators.interpreters import listing
+from translators.interpreters.wire import printed
 from translators.load import protocol_of
 from translators.model import Platform, Protocol, Route, RuleSet
 from translators.models import ModelTable
@@ -23,6 +25,7 @@ from translators.paths import PathTable, parse_pattern
 from translators.runtime.ids import BadIdError, decode
 
 NATIVE = "native"
+_READING = frozenset({"GET", "HEAD"})
 _TASK_ID = "task_id"  # the variable of a path that holds a task's id
 _MEMO_SIZE = 1024
 _MEMO_HEAD = 8 * 1024  # longer heads are planned anew each time
@@ -39,6 +42,13 @@ class Table:
         self.served = served
         self._gate = gate
         self._shared = _shared_routes(rules.platforms, served)
+        self._listed = {
+            model.name: listing.Listed(model.name, owner=name)
+            for name, one in sorted(served.items())
+            if one.pool is not None
+            for model in one.platform.models
+            if "*" not in model.name
+        }
         self._memo: dict[bytes, Plan] = {}  # by the whole head
         self._memo_of_lengths: dict[bytes, Plan] = {}  # by the head without the digits of its Content-Length
 
@@ -120,6 +130,8 @@ class Table:
         name, slash, rest = path[1:].partition("/")
         served = self.served.get(name)
         if served is None or not slash:
+            if method in _READING:
+                self._list(head, path)
             return self._find_shared(method, path)
         sub = "/" + rest
         raw = head.target.path[len(name) + 1 :]
@@ -133,6 +145,21 @@ class Table:
         allowed = _NATIVE_METHODS if native else served.routes.methods(sub)
         raise _not_found(allowed)
 
+    def _list(self, head: RequestHead, path: str) -> None:
+        """The names of all models served here, or one of them, as a local answer; nothing, where a platform is to be asked."""
+        base, _, model = path.removesuffix("/").partition("/models")
+        if base + "/models" not in listing.PATHS or head.values(b"modelname") or "/" in model[1:]:
+            return
+        named = unquote(model[1:])
+        query = {pair.partition("=")[0] for pair in (head.target.query or b"").decode("ascii").split("&")}
+        client = listing.client_of(path, {name.decode("ascii") for name in head.by_name}, query)
+        if not named:
+            raise _local(listing.several(client, self._listed.values()))
+        found = self._shared.match("GET", path)
+        asked = found is not None and found[0].by_model is not None and found[0].by_model.match(named) is not None
+        if named in self._listed and not asked:
+            raise _local(listing.one(client, self._listed[named]))
+
     def _find_shared(self, method: str, path: str) -> tuple[Destination, Mapping[str, str]]:
         found = self._shared.match(method, path)
         if found is None:
@@ -145,6 +172,13 @@ class Table:
             return Destination(raw, shared.label, route.protocol, variables, served=served, route=route, prefix=False), variables
         by_model = shared.by_model
         return Destination(raw, shared.label, shared.protocol, variables, by_model=by_model, prefix=False), variables
+
+
+def _local(content: object) -> Refusal:
+    """An answer that the gateway gives itself."""
+    answer = Refusal(200, ErrorType.PROXY_INTERNAL_RESPONSE, "models", "")
+    answer.content = printed(content)
+    return answer
 
 
 def _keep(memo: dict[bytes, Plan], key: bytes, plan: Plan) -> None:

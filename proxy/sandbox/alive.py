@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from proxy.sandbox import media
 from proxy.sandbox.asked import leaves
-from proxy.sandbox.images import FILES
-from proxy.sandbox.media import Kind
+from proxy.sandbox.media import FILES, Kind
+from proxy.sandbox.pictures import AUTO
 from translators.formats.strict_json import BadJsonError, dumps, loads
 from translators.model import Upstream
 
@@ -29,7 +29,8 @@ class Reviver:
     but not past `now`, except for an expiry.
 
     `base` is the platform's address in the sandbox, `upstream` the real one, `kinds` what the examples tell of URLs, `default` the
-    kind of the others. `seed` lets two tasks have different files; `wanted` is the format that the request asked for.
+    kind of the others. `seed` lets two tasks have different files; `wanted` and `size` are what the request asked for. `echoed` has
+    what the example's answer repeats of its request, by member and value, with what this request says there.
     """
 
     base: str
@@ -41,15 +42,19 @@ class Reviver:
     default: Kind = media.PNG
     seed: str = ""
     wanted: Kind | None = None
+    size: tuple[int, int] = AUTO
+    echoed: Mapping[tuple[str, object], object] = field(default_factory=dict)
 
-    def value(self, value: Any, name: str = "") -> Any:
-        """A JSON value, alive; `name` is the member that holds it."""
+    def value(self, value: Any, name: str = "", place: str = "") -> Any:
+        """A JSON value, alive; `name` is the member that holds it, `place` tells the later elements of lists apart."""
         if isinstance(value, Mapping):
-            return {key: self.value(member, str(key)) for key, member in value.items()}
+            return {key: self.value(member, str(key), place) for key, member in value.items()}
         if isinstance(value, list | tuple):
-            return [self.value(element, name) for element in value]
+            return [self.value(element, name, f"{place} {number}" if number else place) for number, element in enumerate(value)]
+        if not isinstance(value, bool) and (name, value) in self.echoed and str(value) not in self.ids:
+            return self.echoed[name, value]
         if isinstance(value, str):
-            return self._text(value, name)
+            return self._text(value, name, place)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return self._number(value, name)
         return value
@@ -65,18 +70,18 @@ class Reviver:
                     return type(value)(moved if "xpire" in name else min(moved, self.now * scale))
         return value
 
-    def _text(self, text: str, name: str) -> str:
+    def _text(self, text: str, name: str, place: str = "") -> str:
         if isinstance(text, _Piece):
             return str(text)
         if text in self.ids:
             return self.ids[text]
         if _URL.fullmatch(text):
-            return self._url(text, name)
+            return self._url(text, name, place)
         if _TIME.search(name) and text.isdecimal():
             return str(self._number(int(text), name))
         found = media.embedded(text)
         if found is not None:
-            return found.write(self.made(found.kind).make(media.seed_of(self.seed, name)))
+            return found.write(self.file(found.kind, name + place))
         if self.wanted is not None and _FORMAT.search(name):
             kind = media.by_extension(text)
             return self.wanted.extension if kind is not None and kind.family == self.wanted.family else text
@@ -84,7 +89,7 @@ class Reviver:
             text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(old)}(?![A-Za-z0-9])", fresh, text)
         return text
 
-    def _url(self, url: str, name: str) -> str:
+    def _url(self, url: str, name: str, place: str) -> str:
         """A URL of the platform's own leads to the same path in the sandbox, any other to a file of the kind it seems to mean."""
         split = urlsplit(url)
         kind = self.kinds.get(url) or media.by_extension(split.path.rpartition(".")[2])
@@ -92,7 +97,7 @@ class Reviver:
             rest = url.partition("://")[2][len(split.netloc) :].removeprefix(self.upstream.base)
             return self.base + self._renamed_path(rest)
         kind = kind or next((hint for word, hint in _HINTS.items() if word in name.lower()), self.default)
-        return self.base + FILES + media.name_of(self.made(kind), media.seed_of(self.seed, url))
+        return self.base + FILES + media.name_of(self.made(kind), media.seed_of(self.seed, url + place), self.size)
 
     def _renamed_path(self, rest: str) -> str:
         path, mark, query = rest.partition("?")
@@ -101,6 +106,10 @@ class Reviver:
     def made(self, kind: Kind) -> Kind:
         """The kind itself, or the one the request asked for, where both are of one family."""
         return self.wanted if self.wanted is not None and self.wanted.family == kind.family else kind
+
+    def file(self, kind: Kind, name: str) -> bytes:
+        """The file of a name, of this kind or of the one that the request asked for."""
+        return media.made(self.made(kind), media.seed_of(self.seed, name), self.size)
 
     # -- streams
 
@@ -128,7 +137,9 @@ class Reviver:
                 continue
             repeated = pieces[-1][1] == "".join(text for _, text in pieces[:-1])
             parts = len(pieces) - repeated
-            data = self.made(written.kind).make(media.seed_of(self.seed, path))
+            if any(media.embedded(text) for _, text in pieces[1:parts]):
+                continue  # each is a file of its own
+            data = self.file(written.kind, path)
             step = -(-len(data) // parts)
             new = [data[place * step : (place + 1) * step] for place in range(parts)] + ([data] if repeated else [])
             for (value, _), piece in zip(pieces, new, strict=True):
@@ -158,7 +169,7 @@ def _data_of(block: str) -> Any:
     return found if isinstance(found, dict) else None
 
 
-# --- numbers that grow ---
+# --- single values changed ---
 
 
 def with_progress(value: Any, reads: Callable[[Any], object], percent: int) -> Any:
@@ -171,6 +182,12 @@ def with_progress(value: Any, reads: Callable[[Any], object], percent: int) -> A
         if reads(changed) != reads(value) or (new == old and reads(_with(value, path, _like(old, percent + 1))) != reads(value)):
             return changed
     return value
+
+
+def with_text(value: Any, reads: Callable[[Any], object], text: str) -> Any:
+    """The value with the one scalar set that `reads` reads; None where there is none."""
+    changes = (_with(value, path, text) for path, old in _places(value) if isinstance(old, str))
+    return next((changed for changed in changes if reads(changed) == text), None)
 
 
 def _like(old: object, percent: int) -> object:

@@ -27,7 +27,7 @@ class Asked:
     @classmethod
     def read(cls, method: str, path: str, query: str, headers: Mapping[str, str], data: bytes) -> "Asked":
         pairs = tuple(parse_qsl(query, keep_blank_values=True))
-        return cls(method, unquote(path), pairs, headers, _value(data, headers.get("Content-Type", "")))
+        return cls(method, plain_path(path), pairs, headers, _value(data, headers.get("Content-Type", "")))
 
     def renamed(self, old: str, new: str) -> "Asked":
         """The same request about another id."""
@@ -41,6 +41,11 @@ class Asked:
         yield from re.split("[/,]", self.path)
         yield from (value for _, value in self.query)
         yield from (str(value) for _, value in leaves(self.body) if isinstance(value, str | int))
+
+
+def plain_path(raw: str) -> str:
+    """A path decoded, but for the slashes inside its segments."""
+    return unquote(re.sub("%2[Ff]", "%252F", raw))
 
 
 def _value(data: bytes, content_type: str) -> Any:

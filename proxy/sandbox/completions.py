@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from proxy.sandbox import chat
 from proxy.sandbox import text as words
-from proxy.sandbox.answers import Answer, cut
+from proxy.sandbox.brain import Answer, cut
 from proxy.sandbox.reading import required, string, strings, whole
 from proxy.sandbox.replies import Context, Framing, Json, Plain, Reply, Stream
 

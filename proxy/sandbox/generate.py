@@ -1,44 +1,34 @@
-"""The generate protocol: `generateContent` in its plain and streamed forms, token counts, embeddings.
+"""The generate protocol: `generateContent` in its plain and streamed forms, and token counts.
 
 Requests are read in camelCase and snake_case alike, answers are camelCase. Calls come whole in one part, the first with a
-signature; no thought parts are produced, and returned signatures are not checked. Zero counts are left out.
+signature; thoughts come in one part where they are asked for. Returned signatures are not checked. Zero counts are left out.
 """
 
 from collections.abc import Iterator
 
 import orjson
 
-from proxy.sandbox import images
 from proxy.sandbox import text as words
-from proxy.sandbox.answers import Answer, Ask, Choice, Tool, answer
-from proxy.sandbox.chat import prompt_tokens
-from proxy.sandbox.embeddings import vector
+from proxy.sandbox.brain import Answer, Ask, Choice, Tool, Turn, answer
 from proxy.sandbox.reading import items, mapping, member, pictures_in, string, strings, text_of, whole
-from proxy.sandbox.replies import Context, Framing, Json, Plain, RefusalError, Reply, Stream, base64_text
+from proxy.sandbox.replies import SIGNATURE, Context, Framing, Json, Plain, RefusalError, Reply, Stream
 
-SIGNATURE = base64_text(b"sandbox")
-VECTOR_SIZE = 768
 FINISH = {"stop": "STOP", "stop_sequence": "STOP", "length": "MAX_TOKENS", "calls": "STOP"}
 
 
 def reply(body: Json, context: Context, model: str) -> Reply:
     """Answer `:generateContent`."""
     ask = read(body, model)
-    settings = mapping(member(body, "generationConfig"))
     said = answer(ask)
-    copies = whole(settings, "candidateCount", low=1, high=8) or 1
-    parts = parts_of(said, context)
-    if picture_wanted(settings) and not said.calls:
-        parts.append(picture_part(ask, settings))
-    candidates = [candidate(parts, index, FINISH[said.ending]) for index in range(copies)]
-    return Plain({"candidates": candidates, **trailer(ask, said.tokens * copies, context.mint(""))})
+    copies = whole(mapping(member(body, "generationConfig")), "candidateCount", low=1, high=8) or 1
+    candidates = [candidate(thoughts_of(said) + parts_of(said, context), index, FINISH[said.ending]) for index in range(copies)]
+    return Plain({"candidates": candidates, **trailer(ask, said.tokens * copies, said.thought_tokens * copies, context.mint(""))})
 
 
 def stream(body: Json, context: Context, model: str, *, sse: bool) -> Reply:
     """Answer `:streamGenerateContent`; with `alt=sse` as SSE, without as a JSON array."""
     ask = read(body, model)
-    settings = mapping(member(body, "generationConfig"))
-    return Stream(chunks(ask, settings, answer(ask), context), Framing.CRLF if sse else Framing.ARRAY)
+    return Stream(chunks(ask, answer(ask), context), Framing.CRLF if sse else Framing.ARRAY)
 
 
 def count(body: Json, _context: Context, model: str) -> Reply:
@@ -48,54 +38,45 @@ def count(body: Json, _context: Context, model: str) -> Reply:
     return Plain({"totalTokens": total, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": total}]})
 
 
-def embed(body: Json, _context: Context, _model: str) -> Reply:
-    """Answer `:embedContent`."""
-    return Plain({"embedding": embedding(body)})
-
-
-def embed_batch(body: Json, _context: Context, _model: str) -> Reply:
-    """Answer `:batchEmbedContents`."""
-    return Plain({"embeddings": [embedding(entry) for entry in items(body.get("requests"))]})
-
-
-def embedding(request: Json) -> Json:
-    """The vector of one content."""
-    size = whole(request, "outputDimensionality", low=1, high=8192) or VECTOR_SIZE
-    return {"values": vector(text_of(request.get("content")), size)}
-
-
 def read(body: Json, model: str) -> Ask:
     """The request in common terms.
 
     Raises:
         RefusalError: status 400 when `contents` is missing or a number is out of bounds.
     """
-    turns = items(body.get("contents"))
-    if not turns:
+    contents = items(body.get("contents"))
+    if not contents:
         raise RefusalError(400, "* GenerateContentRequest.contents: contents is not specified", param="contents")
     settings = mapping(member(body, "generationConfig"))
-    parts = items(turns[-1].get("parts"))
-    results = [mapping(member(part, "functionResponse")) for part in parts]
-    answers = [orjson.dumps(entry.get("response")).decode() for entry in results if entry]
     tools, choice = tools_of(body)
     return Ask(
-        asked=text_of(parts),
-        model=model,
-        tools=tools,
-        choice=choice,
-        result=" ".join(answers) if answers else None,
-        pictures=pictures_in(parts),
+        model,
+        (Turn("system", text_of(member(body, "systemInstruction"))), *(turn for entry in contents for turn in turns_of(entry))),
+        tools,
+        choice,
         form=form_of(settings),
         limit=whole(settings, "maxOutputTokens", low=1),
         stops=strings(member(settings, "stopSequences")),
-        prompt_tokens=counted(body, turns, answers, tools),
+        thinks=member(mapping(member(settings, "thinkingConfig")), "includeThoughts") is True,
     )
 
 
-def counted(body: Json, turns: list[Json], results: list[str], tools: tuple[Tool, ...]) -> int:
-    """The approximate size of the prompt; results are counted as they are printed."""
-    everything = [member(body, "systemInstruction"), *results]
-    return prompt_tokens([{"content": everything}, *({"content": turn.get("parts")} for turn in turns)], tools)
+def turns_of(entry: Json) -> list[Turn]:
+    """One content; what a user says beside results of functions stands before them, so that these still end the conversation."""
+    parts = items(entry.get("parts"))
+    if entry.get("role") == "model":
+        called = (mapping(member(part, "functionCall")).get("name") for part in parts)
+        return [Turn("model", text_of(parts), 0, tuple(name for name in called if isinstance(name, str)))]
+    results = [mapping(member(part, "functionResponse")).get("response") for part in parts if member(part, "functionResponse")]
+    spoken = [part for part in parts if not member(part, "functionResponse")]
+    said = Turn("user", text_of(spoken), pictures_in(spoken))
+    return [said] * bool(spoken) + [Turn("tool", result_text(one)) for one in results]
+
+
+def result_text(response: object) -> str:
+    """The one text that a function's response holds, or all of it as JSON."""
+    texts = [value for value in mapping(response).values() if isinstance(value, str)]
+    return texts[0] if len(texts) == len(mapping(response)) == 1 else orjson.dumps(response).decode()
 
 
 def tools_of(body: Json) -> tuple[tuple[Tool, ...], Choice]:
@@ -125,8 +106,13 @@ def form_of(settings: Json) -> Json | None:
     return mapping(member(settings, "responseJsonSchema")) or mapping(member(settings, "responseSchema"))
 
 
+def thoughts_of(said: Answer) -> list[Json]:
+    """The part with the thoughts, if there are any."""
+    return [{"text": said.thought, "thought": True}] if said.thought else []
+
+
 def parts_of(said: Answer, context: Context) -> list[Json]:
-    """The parts of a whole answer."""
+    """The parts of a whole answer, without thoughts."""
     if not said.calls:
         return [{"text": said.text}]
     parts: list[Json] = [
@@ -134,18 +120,6 @@ def parts_of(said: Answer, context: Context) -> list[Json]:
     ]
     parts[0]["thoughtSignature"] = SIGNATURE
     return parts
-
-
-def picture_wanted(settings: Json) -> bool:
-    """Whether the client asked for pictures; the case of the word varies in the wild."""
-    return "IMAGE" in (word.upper() for word in strings(member(settings, "responseModalities")))
-
-
-def picture_part(ask: Ask, settings: Json) -> Json:
-    """A picture of the ratio asked for."""
-    ratio = string(member(mapping(member(settings, "imageConfig")), "aspectRatio"))
-    picture = images.Picture.of(ask.asked, images.size_of_ratio(ratio))
-    return {"inlineData": {"mimeType": "image/png", "data": base64_text(picture.png())}}
 
 
 def candidate(parts: list[Json], index: int = 0, finish: str | None = None) -> Json:
@@ -157,25 +131,24 @@ def candidate(parts: list[Json], index: int = 0, finish: str | None = None) -> J
     return made
 
 
-def trailer(ask: Ask, produced: int, answer_id: str) -> Json:
+def trailer(ask: Ask, produced: int, thought: int, answer_id: str) -> Json:
     """What every answer and every chunk repeats; the counts are cumulative."""
-    usage: Json = {"promptTokenCount": ask.prompt_tokens}
-    if produced:
-        usage["candidatesTokenCount"] = produced
-    usage["totalTokenCount"] = ask.prompt_tokens + produced
+    counts = {"promptTokenCount": ask.prompt_tokens, "candidatesTokenCount": produced, "thoughtsTokenCount": thought}
+    usage: Json = {name: value for name, value in counts.items() if value or name == "promptTokenCount"}
+    usage["totalTokenCount"] = ask.prompt_tokens + produced + thought
     usage["promptTokensDetails"] = [{"modality": "TEXT", "tokenCount": ask.prompt_tokens}]
     return {"usageMetadata": usage, "modelVersion": ask.model, "responseId": answer_id}
 
 
-def chunks(ask: Ask, settings: Json, said: Answer, context: Context) -> Iterator[Json]:
+def chunks(ask: Ask, said: Answer, context: Context) -> Iterator[Json]:
     """The chunks of a stream; the finish reason comes with an empty text part, or with the calls."""
-    answer_id = context.mint("")
+    answer_id, thought = context.mint(""), said.thought_tokens
+    if said.thought:
+        yield {"candidates": [candidate(thoughts_of(said))], **trailer(ask, 0, thought, answer_id)}
     if said.calls:
         ending = candidate(parts_of(said, context), finish=FINISH[said.ending])
     else:
         for number, step in enumerate(words.pieces(said.text), start=1):
-            yield {"candidates": [candidate([{"text": step}])], **trailer(ask, number, answer_id)}
-        if picture_wanted(settings):
-            yield {"candidates": [candidate([picture_part(ask, settings)])], **trailer(ask, said.tokens, answer_id)}
+            yield {"candidates": [candidate([{"text": step}])], **trailer(ask, number, thought, answer_id)}
         ending = candidate([{"text": ""}], finish=FINISH[said.ending])
-    yield {"candidates": [ending], **trailer(ask, said.tokens, answer_id)}
+    yield {"candidates": [ending], **trailer(ask, said.tokens, thought, answer_id)}

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from proxy.sandbox.asked import Leaf, leaves
+from proxy.sandbox.asked import Asked, Leaf, leaves, plain_path
 from translators.examples import ANY
 from translators.expressions.compile import EvaluationError, Expression, is_true
 from translators.formats.strict_json import BadJsonError, dumps, loads
@@ -19,8 +19,9 @@ from translators.model import Example, Handling, Message, Platform, Route, Send,
 from translators.paths import PathTable
 
 _ID = re.compile(r"\$\{\s*id\s*\}")
+_TELLING = 4  # characters of a segment that is looked for inside texts
 _MADE_UP = "test-"  # the secrets of examples begin so; a credential says nothing about the answer
-_ANY_SEGMENT, _ANY_PATH = "[^/]+", "/.+"
+_ANY_SEGMENT, _ANY_PATH = "([^/]+)", "/.+"
 
 
 class Part(Enum):
@@ -44,7 +45,6 @@ class Known:
     part: Part
     task: Task | None
     shape: re.Pattern[str]
-    shaped: bool  # its route does more than to carry: the platform is not one of the protocol itself
     failure: int | None = None
     task_id: str | None = None  # of a create's answer
     state: str | None = None  # of a task, unified, in this answer
@@ -82,7 +82,7 @@ def _calls(platform: Platform) -> Iterator[Known]:
             message = client if upstream.same or upstream.target is None else upstream
             path, _, query = (message.target or "").partition("?")
             prefix = f"/{platform.name}" if message is client else platform.upstream.base
-            path = unquote(path).removeprefix(prefix)
+            path = plain_path(path).removeprefix(prefix)
             method = message.method or client.method
             parameters, body = tuple(parse_qsl(query, keep_blank_values=True)), _body(message)
             yield _known(
@@ -99,7 +99,6 @@ def _calls(platform: Platform) -> Iterator[Known]:
                     part=Part.NONE,
                     task=task,
                     shape=_shape_of(shapes, method, path or "/"),
-                    shaped=handling is not None,
                     headers={name.lower(): value for name, value in upstream.headers if _MADE_UP not in value},
                 ),
                 handling,
@@ -143,6 +142,23 @@ def _failure(platform: Platform, example: Example, answer: Message | None, body:
         return None
     result = example.result
     return result.status if last and result is not None and not result.same and (result.status or 0) >= 400 else own
+
+
+# --- what an answer repeats of its request ---
+
+
+def echoes(call: Known, asked: Asked) -> tuple[dict[str, str], dict[tuple[str, object], object]]:
+    """What differs between the request of an example and another one: segments of the path, and members of the body by name and
+    value. Where the example's answer repeats the one, an answer to the other repeats that."""
+    mine, theirs = (call.shape.fullmatch(path) for path in (call.path, asked.path))
+    segments = zip(mine.groups(), theirs.groups(), strict=True) if mine and theirs else ()
+    told = {path: value for path, value in leaves(asked.body) if "[]" not in path}
+    members = {
+        (path.rpartition(".")[2], value): told[path]
+        for path, value in leaves(call.body)
+        if path in told and type(told[path]) is type(value) and not isinstance(value, bool) and value not in (None, "", ANY)
+    }
+    return {unquote(old): unquote(new) for old, new in segments if old != new and len(old) >= _TELLING}, members
 
 
 # --- the shapes of upstream paths ---

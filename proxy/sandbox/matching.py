@@ -13,12 +13,14 @@ from proxy.sandbox.known import Known, Part, said_by
 
 _SAME_PATH, _EQUAL, _SAME_NAME, _MISSING, _EXTRA = 100.0, 3.0, 1.0, -1.0, -0.5
 _WRONG_WORD = -4.0  # a word of a closed list, or a flag, often decides what the answer looks like
-_STREAM, _WRONG_STREAM = (".stream", True), -30.0  # one that is asked for and not given, or the other way round
+_STREAM: frozenset[Leaf] = frozenset({(".stream", True), (".stream", "true")})  # in JSON, and in a form
+_WRONG_STREAM = -30.0  # one that is asked for and not given, or the other way round
 _SAME_HEADER, _WRONG_HEADER = 10.0, -30.0  # some platforms are asked for a stream by a header
 _STARTS = 8.0  # a call whose task can be followed, over the same one in an example of native paths
 _WRONG_FORMAT = -15.0  # a form of the answer that is asked for and not given
 _WRONG_QUERY = -50.0  # a parameter of the query often says which operation is meant
 _FORMAT = re.compile(r"\.(?:\w+_)?format$")
+_MEDIA = re.compile(r"iVBORw0KGgo|/9j/")  # PNG and JPEG in base64
 _FREE = re.compile(r"(?:prompt|text|content|input|lyrics|title|name|model|id|ids|url|urls|uri|image|images|voice|seed)(?:\[\])*$")
 
 
@@ -48,7 +50,7 @@ def score(call: Known, asked: Asked, said: frozenset[Leaf]) -> float:
     given = {name.lower(): value for name, value in (asked.headers or {}).items()}
     for name, value in call.headers.items():
         total += _SAME_HEADER if given.get(name) == value else _WRONG_HEADER
-    if (_STREAM in known) != (_STREAM in said):
+    if _STREAM.isdisjoint(known) != _STREAM.isdisjoint(said):
         total += _WRONG_STREAM
     for leaf in known:
         if leaf in said:
@@ -61,6 +63,16 @@ def score(call: Known, asked: Asked, said: frozenset[Leaf]) -> float:
             total += _SAME_NAME if leaf[0] in names else _MISSING
     total += _WRONG_FORMAT * len({leaf for leaf in said - known if _FORMAT.search(leaf[0])})
     return total + _EXTRA * len({name for name, _ in said} - {name for name, _ in known})
+
+
+def pictured(calls: Sequence[Known], asked: Asked) -> Known | None:
+    """The call whose answer holds media, if the request says all the words that tell it from calls whose answer holds none."""
+    said = said_by(asked.query, asked.body)
+    drawing = [call for call in calls if call.failure is None and call.answer is not None and _MEDIA.search(repr(call.answer))]
+    plain = frozenset[Leaf]().union(*(call.said for call in calls if call not in drawing))
+    telling = [(frozenset(leaf for leaf in call.said - plain if _is_word(leaf)), call) for call in drawing]
+    fitting = [(len(words), -place, call) for place, (words, call) in enumerate(telling) if words and words <= said]
+    return max(fitting)[2] if fitting else None
 
 
 def _is_word(leaf: Leaf) -> bool:

@@ -1,7 +1,7 @@
 """Media by kind: what the sandbox can make of each, how files of it are named, and how a text that holds some is recognised.
 
 A file is a function of its name: `8c1f...e0.mp4` is made of those hexadecimal digits each time it is asked for, so nothing is kept.
-Pictures that were asked for by size have names of their own (`images`).
+The names of pictures that were asked for by size say it (`pictures`).
 """
 
 import base64
@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.sandbox import sound, video
-from proxy.sandbox.images import Picture
+from proxy.sandbox.pictures import AUTO, Picture
 
+FILES = "/~files/"  # where files are served, below the sandbox's address and below that of each platform
 _NAME = re.compile(r"([0-9a-f]{24})\.([a-z0-9]{2,5})")
 _HEX = re.compile(r"(?:[0-9a-f]{2}){3,}", re.IGNORECASE)
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})")
@@ -28,7 +29,7 @@ _JPEG = base64.b64decode(
 
 
 def _png(seed: bytes) -> bytes:
-    return Picture(256, 256, seed[:6]).png()
+    return Picture(*AUTO, seed[:6]).png()
 
 
 def _jpeg(_seed: bytes) -> bytes:
@@ -77,8 +78,13 @@ def seed_of(*texts: str) -> bytes:
     return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).digest()[:12]
 
 
-def name_of(kind: Kind, seed: bytes) -> str:
-    return f"{seed.hex()}.{kind.extension}"
+def made(kind: Kind, seed: bytes, size: tuple[int, int] = AUTO) -> bytes:
+    """A file; a PNG has the size that is wanted."""
+    return Picture(*size, seed[:6]).png() if kind is PNG else kind.make(seed)
+
+
+def name_of(kind: Kind, seed: bytes, size: tuple[int, int] = AUTO) -> str:
+    return Picture(*size, seed[:6]).name if kind is PNG and size != AUTO else f"{seed.hex()}.{kind.extension}"
 
 
 def named(name: str) -> tuple[bytes, str] | None:

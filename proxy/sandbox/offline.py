@@ -4,23 +4,30 @@ Pure but for its memory of tasks and the clock it is given. Sockets, pauses and 
 """
 
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from proxy.sandbox import matching, media
-from proxy.sandbox.alive import Reviver, with_progress
+from proxy.sandbox import matching, media, routes
+from proxy.sandbox.alive import Reviver, with_progress, with_text
 from proxy.sandbox.asked import Asked, leaves
+from proxy.sandbox.dialect import Dialect, error_body
 from proxy.sandbox.jobs import Job, Jobs, wants_failure
-from proxy.sandbox.known import Known, Part, body_of, is_about, known_calls, said_by, scope_of, state_of, value_from
+from proxy.sandbox.known import Known, Part, body_of, echoes, is_about, known_calls, said_by, scope_of, state_of, value_from
 from proxy.sandbox.media import Kind
-from translators.examples import content_of
+from proxy.sandbox.pictures import AUTO, size_of
+from proxy.sandbox.reading import mapping
+from proxy.sandbox.replies import RefusalError
+from translators.examples import content_of, told_length, with_length
 from translators.formats.strict_json import dumps
-from translators.model import Message, Platform, Task
+from translators.model import Message, Platform, Protocol, Task
 
 RETRY_AFTER = "1"  # seconds
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection"})
 _JSON = "application/json"
+_SIZE = re.compile(r"\.(?:size|ratio|aspect_?ratio)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +61,11 @@ class Offline:
         self._kinds = dict(_fetched(platform))
         self.jobs.keep(platform.tasks)
 
-    def knows(self, asked: Asked) -> bool:
-        """Whether an example answers on this very path, and the rules do more than to carry it."""
-        return any(call.shaped and call.answer is not None for call in matching.on_path(self._calls, asked))
+    def converses(self, method: str, path: str) -> bool:
+        """Whether it is a conversation, of a platform that has some: no example can say the answer to all that may be asked."""
+        return routes.converses(method, path) and (
+            not self._calls or any(routes.converses(call.method, call.path) for call in self._calls)
+        )
 
     def answer(self, asked: Asked) -> Said:
         """What the platform would say."""
@@ -71,6 +80,9 @@ class Offline:
         fitting = matching.on_path(self._calls, asked)
         found = matching.best(fitting, asked)
         if found is None:
+            gone = next((call for call in fitting if call.failure in _GONE and call.answer is not None), None)
+            if gone is not None and gone.answer is not None:
+                return self._said(gone.answer, self._reviver(asked, job, gone))
             if fitting:
                 return self._unmatched(501, asked, "its examples of this path are failures that say something else")
             return self._unmatched(404, asked, "no example has this method and path")
@@ -85,7 +97,12 @@ class Offline:
             return self._unmatched(501, asked, "its example has no `answer`", found)
         if source.part is Part.CREATE and source.task is not None and source.task_id is not None:
             return self._created(asked, source, source.task, source.task_id)
-        return self._said(source.answer, self._reviver(asked, job, source))
+        return self._said(source.answer, self._reviver(asked, job, source), asked.body)
+
+    def pictured(self, asked: Asked) -> Said | None:
+        """The answer to a conversation whose words ask for media, as those of an example do; None for all others."""
+        found = matching.pictured(matching.on_path(self._calls, asked), asked)
+        return self._said(found.answer, self._reviver(asked, None, found)) if found is not None and found.answer else None
 
     def told(self, asked: Asked) -> Said | None:
         """The answer of an example of success that says exactly what the request says; None when there is none."""
@@ -95,10 +112,14 @@ class Offline:
         ]
         return self._said(calls[0].answer, self._reviver(asked, None, calls[0])) if calls and calls[0].answer else None
 
-    def fault(self, status: int, asked: Asked, *, anywhere: bool) -> Said | None:
-        """An example of a failure that the client hears of with this status: of this path, else (`anywhere`) of any; or None."""
+    def fault(self, status: int, asked: Asked) -> Said | None:
+        """An example of a failure that the client hears of with this status: of this path, else of any; or None. Conversations fail
+        in the words of their protocol, but for platforms whose rules say that their failures are others."""
+        talks = self.converses(asked.method, asked.path)
+        if talks and self.platform.errors is None:
+            return None
         failing = [call for call in self._calls if call.failure == status and call.answer is not None]
-        chosen = next(iter(matching.on_path(failing, asked) or (failing if anywhere else [])), None)
+        chosen = next(iter(matching.on_path(failing, asked) or ([] if talks else failing)), None)
         if chosen is None or chosen.answer is None:
             return None
         said = self._said(chosen.answer, self._reviver(asked, None, chosen))
@@ -134,7 +155,7 @@ class Offline:
             self.jobs.fresh_id(example_id), example_id, task, asked.path, source, now, self._times.task, fails=fails, asked=asked
         )
         self.jobs.add(job)
-        return self._said(source.answer, self._reviver(asked, job, source))
+        return self._said(source.answer, self._reviver(asked, job, source), asked.body)
 
     def _polled(self, job: Job, asked: Asked) -> Said:
         """The poll's answer for what the task has come to."""
@@ -172,7 +193,8 @@ class Offline:
 
     def _reviver(self, asked: Asked, job: Job | None, source: Known) -> Reviver:
         task = source.task
-        ids = dict.fromkeys(self._ids, job.id) if job is not None else {}
+        segments, echoed = echoes(job.source, job.asked) if job is not None else echoes(source, asked)
+        ids = dict.fromkeys(self._ids, job.id) if job is not None else segments
         now = self._times.clock()
         began = now if job is None or not job.began else job.began
         first = value_from(task.created_at, scope_of(source.answer, body_of(source.answer))) if task and task.created_at else None
@@ -187,22 +209,29 @@ class Offline:
             default=_default_kind(task),
             seed=job.id if job is not None else repr(sorted(map(repr, leaves(asked.body)))),
             wanted=_wanted(asked),
+            size=_size(asked),
+            echoed=echoed,
         )
 
-    def _said(self, answer: Message, reviver: Reviver) -> Said:
+    def _said(self, answer: Message, reviver: Reviver, body: Any = None) -> Said:
+        """The answer alive; `body` is what its lists may have their lengths from."""
         headers = {name: value for name, value in answer.headers if name.lower() not in _FRAMING}
-        body, content_type = content_of(answer)
+        content, content_type = content_of(answer)
         if content_type is not None:
             headers["Content-Type"] = content_type
         status = answer.status or 200
         if answer.has_json:
-            return Said(status, headers, (dumps(reviver.value(answer.json)),))
+            value: Any = answer.json
+            for path, member in answer.repeat:
+                length = told_length(body, member)
+                value = with_length(value, path, min(length, _LONGEST)) if length is not None else value
+            return Said(status, headers, (dumps(reviver.value(value)),))
         if answer.sse and answer.text:
             return Said(status, headers, tuple(reviver.events(answer.text)), streamed=True)
         kind = media.of_bytes(answer.data) if answer.data else None
         if kind is not None:
-            body = reviver.made(kind).make(media.seed_of(reviver.seed))
-        return Said(status, headers, (body or b"",))
+            content = reviver.file(kind, "")
+        return Said(status, headers, (content or b"",))
 
     def _unmatched(self, status: int, asked: Asked, reason: str, near: Known | None = None) -> Said:
         """Says that the examples know no answer, which of them is nearest, and what to add."""
@@ -215,10 +244,28 @@ class Offline:
             where = f"{near.example.where.file.name}:{near.example.where.line}"
             message += f" The nearest example is {near.example.title!r} ({where}), {near.method} {near.path}."
         message += f" Add one to `examples` of {file}, with `upstream: {{send: {request!r}}}` and the platform's `answer`."
-        error = {"message": message, "type": "sandbox_error", "param": None, "code": "no_example"}
-        return Said(status, {"Content-Type": _JSON}, (dumps({"error": error}),))
+        return self._refused(status, message)
+
+    def _message_in(self, answer: Message, value: Any) -> object:
+        rule = self.platform.errors
+        told = value_from(rule.message, scope_of(answer, value)) if rule is not None and rule.message is not None else None
+        return told or mapping(mapping(value).get("error")).get("message") or mapping(value).get("message")
+
+    def _refused(self, status: int, message: str) -> Said:
+        """A failure in the platform's own words, where an example has one of this status; else in those of its protocol."""
+        for call in self._calls:
+            if call.failure == status and call.answer is not None and call.answer.has_json:
+                value = with_text(call.answer.json, partial(self._message_in, call.answer), message)
+                if value is not None:
+                    return Said(status, {"Content-Type": _JSON}, (dumps(value),))
+        dialect = _DIALECTS.get(self.platform.protocol, Dialect.CHAT)
+        refusal = error_body(dialect, RefusalError(status, message, code="no_example"), "req_sandbox")
+        return Said(status, {"Content-Type": _JSON}, (dumps(refusal),))
 
 
+_GONE = (404, 405)  # what a platform says of paths that it does not have
+_LONGEST = 4096  # elements of a list that is as long as the request says
+_DIALECTS = {Protocol.MESSAGES: Dialect.MESSAGES, Protocol.GENERATE: Dialect.GENERATE}
 _INSTEAD = {
     "queued": ("queued", "in_progress", "completed"),
     "in_progress": ("in_progress", "queued", "completed"),
@@ -250,3 +297,9 @@ def _wanted(asked: Asked) -> Kind | None:
     """The format of media that a request asks for, if it says one that can be made."""
     formats = (value for name, value in leaves(asked.body) if name.lower().endswith("format") and isinstance(value, str))
     return next((kind for text in formats if (kind := media.by_extension(text)) is not None), None)
+
+
+def _size(asked: Asked) -> tuple[int, int]:
+    """The size of pictures that a request asks for."""
+    told = (value for name, value in leaves(asked.body) if _SIZE.search(name) and isinstance(value, str))
+    return next((size for text in told if (size := size_of(text)) is not None), AUTO)

@@ -3,7 +3,6 @@
 Everything here is data and pure functions; no module of a protocol writes bytes itself.
 """
 
-import base64
 import enum
 import random
 from collections.abc import Iterable, Iterator
@@ -98,6 +97,5 @@ def frames(stream: Stream) -> Iterator[bytes]:
         yield b"data: [DONE]" + ending
 
 
-def base64_text(raw: bytes) -> str:
-    """Standard base64 without a `data:` prefix, as every protocol here wants it."""
-    return base64.b64encode(raw).decode("ascii")
+SIGNATURE = "c2FuZGJveA=="
+"""What stands for the encrypted thoughts of a model: `sandbox` in base64."""

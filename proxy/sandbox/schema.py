@@ -6,9 +6,10 @@ It knows the words of a schema that requests really use: types (also upper-case 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Final
 
-from proxy.sandbox.reading import items, mapping
+from proxy.sandbox.reading import items, mapping, strings
 from proxy.sandbox.replies import Json
 
 DEPTH = 24
@@ -36,13 +37,26 @@ FORMATS = {
 }
 
 
-class Filler:
-    """Makes values for one schema. `words` are used up, in order, for the free strings."""
+NOTHING: Final = object()
+"""What `told` says of a member about which it knows nothing."""
 
-    def __init__(self, schema: Json, words: Iterable[str] = (), *, optional: bool = False) -> None:
+
+class Filler:
+    """Makes values for one schema. `words` are used up, in order, for the free strings; `told` may know members of the top by name
+    and schema."""
+
+    def __init__(
+        self,
+        schema: Json,
+        words: Iterable[str] = (),
+        *,
+        optional: bool = False,
+        told: Callable[[str, Json], object] = lambda _name, _schema: NOTHING,
+    ) -> None:
         self._root = schema
         self._words = iter(words)
         self._optional = optional
+        self._told = told
         self._left = MOST
 
     def value(self) -> object:
@@ -90,7 +104,15 @@ class Filler:
         names = [name for name in wanted if isinstance(name, str)] if isinstance(wanted, list) else []
         if self._optional and depth <= SHALLOW:
             names += [name for name in properties if name not in names]
-        return {name: self._fill(mapping(properties.get(name)) or {"type": "string"}, depth + 1) for name in names}
+        said: Json = {}
+        if depth == 0:
+            known = {name: self._told(name, self._resolve(mapping(schema))) for name, schema in properties.items()}
+            said = {name: value for name, value in known.items() if value is not NOTHING}
+            names += [name for name in said if name not in names]
+        return {
+            name: said[name] if name in said else self._fill(mapping(properties.get(name)) or {"type": "string"}, depth + 1)
+            for name in names
+        }
 
     def _array(self, schema: Json, depth: int) -> list[object]:
         leading = [self._fill(entry, depth + 1) for entry in items(schema.get("prefixItems"))]
@@ -127,6 +149,44 @@ class Filler:
             if step:
                 target = mapping(target).get(step.replace("~1", "/").replace("~0", "~"))
         return mapping(target)
+
+
+_KINDS: Final[dict[str, type | tuple[type, ...]]] = {
+    "object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float), "null": type(None),
+}  # fmt: skip
+
+
+def fits(value: object, schema: Json) -> bool:
+    """Whether a value fits a schema, as far as it is written without references and alternatives; these take nothing."""
+    if any(name in schema for name in ("$ref", "allOf", "anyOf", "oneOf")):
+        return False
+    if value is None:
+        return nullable(schema)
+    if isinstance(schema.get("enum"), list) and value not in schema["enum"]:
+        return False
+    kind = kind_of(schema)
+    if not isinstance(value, _KINDS.get(kind, object)) or (isinstance(value, bool) and kind != "boolean"):
+        return False
+    if isinstance(value, dict):
+        properties, needed = mapping(schema.get("properties")), schema.get("required")
+        return all(name in value for name in strings(needed)) and all(
+            name in properties and fits(one, mapping(properties[name])) for name, one in value.items()
+        )
+    if isinstance(value, list):
+        least, most = count(schema.get("minItems"), 0), count(schema.get("maxItems"), len(value))
+        return least <= len(value) <= most and all(fits(one, mapping(schema.get("items"))) for one in value)
+    if isinstance(value, str):
+        return count(schema.get("minLength"), 0) <= len(value) <= count(schema.get("maxLength"), len(value))
+    return not isinstance(value, int | float) or _within(value, schema)
+
+
+def _within(value: float, schema: Json) -> bool:
+    low, high = _bound(schema.get("minimum")), _bound(schema.get("maximum"))
+    above, below = _bound(schema.get("exclusiveMinimum")), _bound(schema.get("exclusiveMaximum"))
+    step = _bound(schema.get("multipleOf"))
+    inside = (low is None or value >= low) and (high is None or value <= high)
+    between = (above is None or value > above) and (below is None or value < below)
+    return inside and between and not (step and value % step)
 
 
 def merged(schema: Json, parts: list[Json]) -> Json:

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
 from proxy.sandbox import dialect as dialects
-from proxy.sandbox import faults, files, images, media, routes
+from proxy.sandbox import faults, files, media, routes
 from proxy.sandbox.asked import Asked
 from proxy.sandbox.faults import Fault
 from proxy.sandbox.offline import Offline, Said, Times
@@ -25,7 +25,7 @@ from proxy.sandbox.replies import Context, Json, Plain, RefusalError, frames
 from translators.model import RuleSet
 
 MAX_BODY = 64 * 1024 * 1024
-"""The largest JSON body; file parts of forms are read past and may be larger."""
+"""The largest body that is read."""
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: closing sends RST
 _SERVER = {"Server": "dragoman-sandbox"}
@@ -143,8 +143,8 @@ class Sandbox:
 
     async def _exchange(self, request: web.Request) -> web.StreamResponse:
         side, path = self._place(request.rel_url.raw_path)
-        if path.startswith(images.FILES):
-            return file_answer(request, path.removeprefix(images.FILES))
+        if path.startswith(media.FILES):
+            return file_answer(request, path.removeprefix(media.FILES))
         dialect = dialects.guess(path, request.headers, request.query)
         context = Context(int(self.times.clock()), self.url, self._source)
         request_id = context.mint("req_")
@@ -154,9 +154,9 @@ class Sandbox:
                 said = await self._by_examples(request, side, path, fault)
                 if said is not None:
                     return await self._send(request, said, fault)
-            route = routes.find(path, request.method, dialect, request.query)
+            route = routes.find(path, request.method, request.query)
             dialect = route.dialect
-            body = await read_body(request) if route.method == "POST" else {}
+            body = await read_body(request)
             refused = faults.refusal(fault) if fault else None
             if refused is not None:
                 raise refused
@@ -174,16 +174,11 @@ class Sandbox:
         return await self._send(request, Said(200, head, steps, streamed), fault)
 
     async def _by_examples(self, request: web.Request, side: Offline, path: str, fault: Fault | None) -> Said | None:
-        """The answer of the platform's examples; None for what the protocols' own part answers better: conversations, and paths
-        that the rules only carry. Raises RefusalError for a fault that no example shows.
-        """
+        """The answer of the platform's examples; None for a conversation. Raises RefusalError for a fault that no example shows."""
         method = "GET" if request.method == "HEAD" else request.method
-        asked = Asked.read(method, path, "", {}, b"")
-        carried = routes.converses(path) or (routes.serves(path, request.method) and not side.knows(asked))
+        talks = side.converses(method, path)
         status = fault.status if fault else None
-        failed = side.fault(status, asked, anywhere=not carried) if status is not None else None
-        if carried and failed is None:
-            return None
+        failed = side.fault(status, Asked.read(method, path, "", {}, b"")) if status is not None else None
         try:
             data = await request.read()
         except web.HTTPRequestEntityTooLarge:
@@ -191,12 +186,11 @@ class Sandbox:
         refused = faults.refusal(fault) if fault and failed is None else None
         if refused is not None:
             raise refused
-        return failed or side.answer(Asked.read(method, path, request.rel_url.raw_query_string, request.headers, data))
+        asked = Asked.read(method, path, request.rel_url.raw_query_string, request.headers, data)
+        return failed or (side.pictured(asked) if talks else side.answer(asked))
 
     async def _told(self, request: web.Request, side: Offline, path: str) -> Said | None:
         """The answer of an example that asks just this: platforms stretch the protocols further than the sandbox speaks them."""
-        if request.content_type.startswith("multipart/"):
-            return None
         data = await request.read()
         return side.told(Asked.read(request.method, path, request.rel_url.raw_query_string, request.headers, data))
 
@@ -263,13 +257,11 @@ async def silence(request: web.Request, fault: Fault | None) -> None:
 
 
 async def read_body(request: web.Request) -> Json:
-    """The request's body as an object: JSON, or the fields of a form.
+    """The request's body as a JSON object.
 
     Raises:
         RefusalError: 400 when it is neither, 413 when it is too large.
     """
-    if request.content_type.startswith("multipart/"):
-        return await read_form(request)
     try:
         body = orjson.loads(await request.read())
         # Printing it once with room for an envelope: what is nested too deeply for an answer is refused here.
@@ -281,29 +273,3 @@ async def read_body(request: web.Request) -> Json:
     if not isinstance(body, dict):
         raise RefusalError(400, "The JSON body must be an object.")
     return body
-
-
-async def read_form(request: web.Request) -> Json:
-    """The fields of a multipart form: texts as they are, files as a word on their size; a repeated name gives an array.
-
-    Raises:
-        RefusalError: 400 when the body is no form.
-    """
-    fields: Json = {}
-    try:
-        async for part in await request.multipart():
-            if not isinstance(part, BodyPartReader):
-                raise RefusalError(400, "A multipart body inside a multipart body is not understood here.")
-            name = part.name or ""
-            if part.filename is None:
-                value = bytes(await part.read()).decode("utf-8", "replace")
-            else:
-                size = 0
-                while chunk := await part.read_chunk(1 << 16):
-                    size += len(chunk)
-                value = f"{size} bytes"
-            held = fields.get(name)
-            fields[name] = value if held is None else [*(held if isinstance(held, list) else [held]), value]
-    except (ValueError, RuntimeError, AssertionError, web.HTTPException) as error:
-        raise RefusalError(400, f"The multipart body could not be read: {error}.") from None
-    return fields

@@ -36,10 +36,10 @@ def fragments(text: str, size: int = 8) -> list[str]:
     return [text[start : start + size] for start in range(0, len(text), size)] or [""]
 
 
-def shortened(text: str) -> str:
-    """A text on one line, cut at `SHOWN` characters."""
+def shortened(text: str, most: int = SHOWN) -> str:
+    """A text on one line, cut at so many characters."""
     line = " ".join(text.split())
-    return line if len(line) <= SHOWN else f"{line[:SHOWN].rstrip()}..."
+    return line if len(line) <= most else f"{line[:most].rstrip()}..."
 
 
 def names_in(text: str) -> list[str]:
@@ -70,6 +70,12 @@ def echo_result(result: str) -> str:
 def announce(names: list[str]) -> str:
     """What is said before tools are called, in the protocol that lets text and calls stand in one answer."""
     return f"This is the sandbox speaking, I will call {' and '.join(names)} for that."
+
+
+def thought(asked: str, names: list[str]) -> str:
+    """What is thought before the answer, for clients that want to see it."""
+    plan = f"I will call {' and '.join(names)}." if names else "I will answer at once."
+    return f'They said "{shortened(asked, 60)}". {plan}'
 
 
 def continuation(prompt: str) -> str:

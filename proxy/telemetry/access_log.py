@@ -54,6 +54,7 @@ class AccessLog:
 
     def __init__(self, writer: LineWriter | None, redactor: Redactor = shared) -> None:
         self._writer = writer
+        self.enabled = writer is not None
         self._redactor = redactor
         self._encode = msgspec.json.Encoder().encode
         self._second = -1
@@ -92,10 +93,6 @@ class AccessLog:
             record.upstream_ms = int(record.upstream_ms * 1000) / 1000
         now = time.time()
         writer.write(b'%b%03dZ",%b\n' % (self._stamp(now), int(now % 1 * 1000), self._encode(record)[1:]))
-
-    @property
-    def enabled(self) -> bool:
-        return self._writer is not None
 
     def fixed(self, method: str, path: str, platform: str | None, route: str, model: str | None) -> bytes:
         """The fields that all exchanges of one dispatch share, as the middle of a line for `write_exchange`."""

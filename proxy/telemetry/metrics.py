@@ -9,7 +9,7 @@ import platform as python_platform
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import aiohttp
 from prometheus_client import CollectorRegistry
@@ -26,10 +26,29 @@ _STATUS_CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 _OUTCOMES = len(Outcome)
 
 
+class _Unbound:
+    """Stands in an attribute for a child that nothing has counted into; at its first use the child is made and takes its place."""
+
+    __slots__ = ("_labels", "_metrics", "_name", "_owner", "_spec")
+
+    def __init__(self, metrics: "Metrics", owner: object, name: str, spec: Spec, labels: tuple[str, ...]) -> None:
+        self._metrics = metrics
+        self._owner = owner
+        self._name = name
+        self._spec = spec
+        self._labels = labels
+        setattr(owner, name, self)
+
+    def __getattr__(self, name: str) -> Any:
+        child = self._metrics.family(self._spec).labels(*self._labels)
+        setattr(self._owner, self._name, child)
+        return getattr(child, name)
+
+
 class ExchangeMetrics:
     """What is counted per exchange of one (platform, route, method, model). Get it from `Metrics.exchange`.
 
-    The attributes are bound at their first use. Times are seconds, sizes bytes.
+    Times are seconds, sizes bytes.
     """
 
     __slots__ = (
@@ -65,6 +84,17 @@ class ExchangeMetrics:
         self._labels = (platform, route, method, model)
         self._counts: dict[int, Counter] = {}
         self._errors: dict[ErrorType, Counter] = {}
+        of_platform, of_route, of_model = (platform,), (platform, route), (platform, route, model)
+        _Unbound(metrics, self, "in_flight", catalogue.EXCHANGES_IN_FLIGHT, of_platform)
+        _Unbound(metrics, self, "duration", catalogue.EXCHANGE_DURATION, of_model)
+        _Unbound(metrics, self, "first_byte", catalogue.FIRST_BYTE, of_model)
+        _Unbound(metrics, self, "first_chunk", catalogue.FIRST_CHUNK, of_model)
+        _Unbound(metrics, self, "chunk_gap", catalogue.CHUNK_GAP, of_model)
+        _Unbound(metrics, self, "overhead", catalogue.OVERHEAD, of_route)
+        _Unbound(metrics, self, "request_bytes", catalogue.REQUEST_BYTES, of_route)
+        _Unbound(metrics, self, "response_bytes", catalogue.RESPONSE_BYTES, of_route)
+        _Unbound(metrics, self, "input_tokens", catalogue.TOKENS, (*of_model, "input"))
+        _Unbound(metrics, self, "output_tokens", catalogue.TOKENS, (*of_model, "output"))
 
     def count(self, status: int, outcome: Outcome) -> None:
         """One exchange ended; `status` is the one logged (499 when the client left), 0 when there is none."""
@@ -93,43 +123,11 @@ class ExchangeMetrics:
             self._counts[hundreds * _OUTCOMES + outcome] = counter
         return counter
 
-    if not TYPE_CHECKING:  # a type checker shall still find misspelt names
-
-        def __getattr__(self, name: str) -> Counter | Gauge | Histogram:
-            """Called once per attribute, while its slot is empty; afterwards the look-up is that of any slot."""
-            metrics = self._metrics
-            platform, route, _, model = self._labels
-            match name:
-                case "in_flight":
-                    child = metrics.gauge(catalogue.EXCHANGES_IN_FLIGHT).labels(platform)
-                case "duration" | "first_byte" | "first_chunk" | "chunk_gap":
-                    child = metrics.histogram(_EXCHANGE_TIMES[name]).labels(platform, route, model)
-                case "overhead":
-                    child = metrics.histogram(catalogue.OVERHEAD).labels(platform, route)
-                case "request_bytes":
-                    child = metrics.counter(catalogue.REQUEST_BYTES).labels(platform, route)
-                case "response_bytes":
-                    child = metrics.counter(catalogue.RESPONSE_BYTES).labels(platform, route)
-                case "input_tokens" | "output_tokens":
-                    child = metrics.counter(catalogue.TOKENS).labels(platform, route, model, name.removesuffix("_tokens"))
-                case _:
-                    raise AttributeError(f"ExchangeMetrics has no {name!r}")
-            setattr(self, name, child)
-            return child
-
-
-_EXCHANGE_TIMES = {
-    "duration": catalogue.EXCHANGE_DURATION,
-    "first_byte": catalogue.FIRST_BYTE,
-    "first_chunk": catalogue.FIRST_CHUNK,
-    "chunk_gap": catalogue.CHUNK_GAP,
-}
-
 
 class UpstreamMetrics:
     """What is counted on the upstream side of one platform. Get it from `Metrics.upstream`.
 
-    The attributes are bound at their first use. Times are seconds, sizes bytes.
+    Times are seconds, sizes bytes.
     """
 
     __slots__ = (
@@ -167,6 +165,18 @@ class UpstreamMetrics:
         self._platform = platform
         self._connects: dict[str, Counter] = {}
         self._cancels: dict[Phase, Counter] = {}
+        own = (platform,)
+        _Unbound(metrics, self, "busy", catalogue.POOL, (*own, "busy"))
+        _Unbound(metrics, self, "idle", catalogue.POOL, (*own, "idle"))
+        _Unbound(metrics, self, "insecure", catalogue.UPSTREAM_INSECURE, own)
+        _Unbound(metrics, self, "dns_time", catalogue.DNS_TIME, own)
+        _Unbound(metrics, self, "connect_time", catalogue.CONNECT_TIME, own)
+        _Unbound(metrics, self, "tls_time", catalogue.TLS_TIME, own)
+        _Unbound(metrics, self, "pool_wait", catalogue.POOL_WAIT, own)
+        _Unbound(metrics, self, "reuses", catalogue.REUSES, own)
+        _Unbound(metrics, self, "retries", catalogue.RETRIES, own)
+        _Unbound(metrics, self, "unsolicited_bytes", catalogue.UNSOLICITED, own)
+        _Unbound(metrics, self, "surplus_bytes", catalogue.SURPLUS, own)
 
     def connect(self, error: ErrorType | None = None) -> None:
         """One attempt to open a connection ended: with success, or with this error."""
@@ -182,31 +192,6 @@ class UpstreamMetrics:
         if counter is None:
             counter = self._cancels[phase] = self._metrics.counter(catalogue.CANCELS).labels(self._platform, phase.value)
         counter.inc()
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Counter | Gauge | Histogram:
-            if name in ("busy", "idle"):
-                child = self._metrics.gauge(catalogue.POOL).labels(self._platform, name)
-            elif name in _UPSTREAM:
-                child = self._metrics.family(_UPSTREAM[name]).labels(self._platform)
-            else:
-                raise AttributeError(f"UpstreamMetrics has no {name!r}")
-            setattr(self, name, child)
-            return child
-
-
-_UPSTREAM = {
-    "insecure": catalogue.UPSTREAM_INSECURE,
-    "dns_time": catalogue.DNS_TIME,
-    "connect_time": catalogue.CONNECT_TIME,
-    "tls_time": catalogue.TLS_TIME,
-    "pool_wait": catalogue.POOL_WAIT,
-    "reuses": catalogue.REUSES,
-    "retries": catalogue.RETRIES,
-    "unsolicited_bytes": catalogue.UNSOLICITED,
-    "surplus_bytes": catalogue.SURPLUS,
-}
 
 
 class Metrics:

@@ -75,6 +75,10 @@ class State(IntEnum):
     CLOSED = 3
 
 
+# Looked up on its class, each of these costs 50 ns.
+IDLE, _WAIT, _BODY = State.IDLE, State.WAIT, State.BODY
+
+
 class UpstreamConnection(asyncio.Protocol, Timed):
     """One connection. `request_sent` is set by the consumer once the whole request was handed over."""
 
@@ -103,7 +107,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
         self.pool = pool
         self.transport: asyncio.Transport | None = None
         self.consumer: Consumer | None = None
-        self.state = State.IDLE
+        self.state = IDLE
         self.born = self.idle_since = pool.wheel.now
         self.reused = False
         self.request_sent = False
@@ -169,7 +173,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
             # libuv goes on reading as long as there is something; others shall have their turn (benchmarks, W5).
             self.transport.pause_reading()
             asyncio.get_running_loop().call_soon(self._next_turn)
-        if state is State.BODY:
+        if state is _BODY:
             self.deadline = self.pool.wheel.now + self.pool.t_between_bytes
             left = self._left
             if left == CHUNKED:
@@ -181,7 +185,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
                 self.consumer.response_body(data, False)  # type: ignore[union-attr]
             else:
                 self._end(data[:left], data[left:])
-        elif state is State.WAIT:
+        elif state is _WAIT:
             self._head(self._buffer + data if self._buffer else data)
         elif state is State.IDLE:
             self.pool.metrics.unsolicited_bytes.inc(len(data))  # nobody asked for these bytes; nobody gets them (rule B17)
@@ -229,7 +233,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
     def begin(self, consumer: Consumer) -> None:
         """Serve this consumer from now on."""
         self.consumer = consumer
-        self.state = State.WAIT
+        self.state = _WAIT
         self.request_sent = False
         self.reader = None
         self._interims = 0
@@ -330,7 +334,7 @@ class UpstreamConnection(asyncio.Protocol, Timed):
 
     def _begin_body(self, head: ResponseHead, data: bytes, consumer: Consumer) -> None:
         length = 0 if bodyless(head.code, consumer.method) else head.length
-        self.state = State.BODY
+        self.state = _BODY
         self._left = length
         if length == CHUNKED:
             self.reader = reader = ChunkedReader(self.pool.limits.header_section)

@@ -11,7 +11,7 @@ from proxy.net.timers import Wheel
 from proxy.outcomes import ErrorType, Phase
 from proxy.settings import Limits
 from proxy.telemetry.metrics import UpstreamMetrics
-from proxy.upstream.connection import Consumer, State, UpstreamConnection
+from proxy.upstream.connection import IDLE, Consumer, UpstreamConnection
 from proxy.upstream.dialing import Phased
 from proxy.wire.refusal import Refusal, bad_response
 from proxy.wire.response import ResponseReader
@@ -180,7 +180,7 @@ class Pool:
         wheel = self.wheel
         if self.closed or self.retired or wheel.now - connection.born >= self._t_age:
             return False
-        connection.state = State.IDLE
+        connection.state = IDLE
         connection.idle_since = wheel.now
         while self._waiting:
             future = self._waiting.popleft()

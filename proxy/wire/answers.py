@@ -85,6 +85,9 @@ def render(
         f"x-request-id: {request_id.decode('ascii')}",
     ]
     body = b""
+    if refusal.content is not None:
+        body = refusal.content
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
     if refusal.status >= 400:
         body = error_body(refusal, protocol)
         lines += [

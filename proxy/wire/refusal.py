@@ -35,6 +35,7 @@ class Refusal(Exception):  # noqa: N818 - a local answer, not always an error
         self.request_id: bytes | None = None  # the client's own, where it is to be echoed
         self.head_only = False  # the answer to a HEAD request
         self.param: str | None = None  # the member of the request that it is about
+        self.content: bytes | None = None  # the JSON body of an answer that is no failure
         self.protocol = Protocol.CHAT  # the words to say it in; set where the route is known
 
 

@@ -97,18 +97,17 @@ class Shape:
 class ResponseHead:
     """A response head that keeps every rule. `length` is the body's length, CHUNKED or UNTIL_CLOSE.
 
-    `raw` is the head as received, `line_end` the end of its status line. `keep_alive` says what the head says about the connection,
+    `raw` is the head as received. `keep_alive` says what the head says about the connection,
     `nominated` which fields it names as meant for this hop only.
     """
 
-    __slots__ = ("_content_type", "code", "http10", "keep_alive", "length", "line_end", "nominated", "raw", "request_id", "shape")
+    __slots__ = ("code", "event_stream", "http10", "keep_alive", "length", "nominated", "raw", "request_id", "shape")
 
     def __init__(
         self,
         raw: bytes,
         shape: Shape,
         code: int,
-        line_end: int,
         length: int,
         content_type: bytes | None,
         request_id: bytes | None,
@@ -120,29 +119,23 @@ class ResponseHead:
         self.raw = raw
         self.shape = shape
         self.code = code
-        self.line_end = line_end
         self.length = length
         self.keep_alive = keep_alive
         self.http10 = http10
         self.nominated = nominated
-        self._content_type = content_type
+        self.event_stream = content_type is not None and content_type[:17].lower() == b"text/event-stream"
         self.request_id = request_id  # the platform's own id of the request, for the log
-
-    @property
-    def event_stream(self) -> bool:
-        content_type = self._content_type
-        return content_type is not None and content_type[:17].lower() == b"text/event-stream"
 
     @property
     def status_line(self) -> bytes:
         """The status line with its CRLF, in our version of HTTP; the reason is the upstream's."""
-        line = self.raw[: self.line_end + 2]
+        line = self.raw[: self.raw.find(b"\r\n") + 2]
         return b"HTTP/1.1" + line[8:] if self.http10 else line
 
     @property
     def lines(self) -> bytes:
         """The field lines, each with its CRLF, without the empty line."""
-        return self.raw[self.line_end + 2 : -2]
+        return self.raw[self.raw.find(b"\r\n") + 2 : -2]
 
 
 class ResponseReader:
@@ -181,7 +174,7 @@ class ResponseReader:
         if len(fields) != ends - 2 or b"" in names or b"".join(names).translate(None, TOKEN_BYTES):
             raise _malformed()
         _check_sizes(fields, len(head), limits)
-        return _frame(head, line_end, status, self._shape(names), fields)
+        return _frame(head, status, self._shape(names), fields)
 
     def _shape(self, names: tuple[bytes, ...]) -> Shape:
         shape = self._shapes.get(names)
@@ -206,7 +199,6 @@ def _from_match(head: bytes, shape: Shape, match: re.Match[bytes]) -> ResponseHe
         head,
         shape,
         int(match[1]),
-        head.find(b"\r\n"),
         length,
         match[shape.type_group] if shape.type_group else None,
         match[shape.request_id_group].rstrip(b" \t") if shape.request_id_group else None,
@@ -238,9 +230,7 @@ def _check_sizes(fields: Sequence[tuple[bytes, bytes]], size: int, limits: Limit
     )
 
 
-def _frame(
-    head: bytes, line_end: int, status: re.Match[bytes], shape: Shape, fields: Sequence[tuple[bytes, bytes]]
-) -> ResponseHead:
+def _frame(head: bytes, status: re.Match[bytes], shape: Shape, fields: Sequence[tuple[bytes, bytes]]) -> ResponseHead:
     """Length and reuse (rules B12, B13, K15)."""
     table: dict[bytes, list[bytes]] = {}
     for lower, (_, value) in zip(shape.lower, fields, strict=True):
@@ -262,7 +252,6 @@ def _frame(
         head,
         shape,
         int(status.group(2)),
-        line_end,
         length,
         table[b"content-type"][-1] if b"content-type" in table else None,
         table[b"x-request-id"][0] if b"x-request-id" in table else None,

@@ -26,6 +26,7 @@ class Written:
     """A program written by hand in place of a compiled route."""
 
     large_watch = None
+    streams_forms = False
     straight = False
 
     def __init__(self, made: Made) -> None:
@@ -264,6 +265,8 @@ async def test_M08_a_fault_in_a_program_is_a_500_and_the_connection_goes_on(when
 async def test_I05_M08_a_fault_in_the_middle_of_a_stream_cuts_it(caplog: pytest.LogCaptureFixture) -> None:
     class Map:
         content_type = None
+        headers = ()
+        notes = ()
 
         def feed(self, data: bytes) -> bytes:
             if b"bad" in data:
@@ -275,6 +278,9 @@ async def test_I05_M08_a_fault_in_the_middle_of_a_stream_cuts_it(caplog: pytest.
 
         def boundary(self) -> bool:
             return True
+
+        def last_words(self, status: int, code: str, message: str) -> bytes:
+            return b'data: {"error":{"code":"%b"}}\n\n' % code.encode()
 
     class Streams:
         def stream(self, status: int, headers: Any) -> Map:

@@ -62,9 +62,9 @@ def test_the_openai_client_is_carried() -> None:
     assert "Say hi" in found["response"]
     assert found["response_streamed"] == found["response"]
     assert found["events"] == list(range(len(found["events"])))
-    assert found["embeddings"] == [8, 8]
+    assert found["embeddings"] == [2, 2]  # in base64, which the client asks for, they are as long as the example has them
     assert base64.b64decode(found["picture"]).startswith(b"\x89PNG")
-    assert "sandbox-chat" in found["models"]
+    assert "gpt-4o" in found["models"]
     check_failures(found, "cut", "cut_stream", "reset_stream")
     assert found["limited"]["retry_after"] == "1"
 

@@ -239,5 +239,5 @@ def test_the_command_prints_text_or_json(tmp_path: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out.startswith("POST /maker/v1/chat/completions\n")
     assert cli.main([*line, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert set(found) == {"request", "upstream", "reasons", "calls", "answer", "waits", "local", "missing", "unread"}
+    assert set(found) == {"request", "upstream", "reasons", "calls", "answer", "waits", "local", "missing", "dropped", "unread"}
     assert found["calls"][0]["head"][0] == "POST /base/v1/chat/completions HTTP/1.1"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from translators.load import load, shipped_rules
-from translators.model import AuthKind, Platform, Protocol, RuleSet
+from translators.model import AuthKind, Platform, Protocol, Route, RuleSet
 from translators.models import ModelTable
 from translators.paths import PathTable
 from translators.report import rows
@@ -250,8 +250,32 @@ def protocol(platform: Platform, route_id: str) -> Protocol:
     return next(route.protocol for route in platform.routes if route.id == route_id)
 
 
+@pytest.mark.parametrize("name", ["openai", "anthropic", "gemini", "deepseek", "kimi"])
+@pytest.mark.parametrize(
+    "route",
+    [
+        "POST /v1/chat/completions",
+        "POST /v1/completions",
+        "POST /v1/responses",
+        "POST /v1/messages",
+        *(
+            f"POST /{version}/models/{{model}}:{action}"
+            for version in ("v1", "v1beta")
+            for action in ("generateContent", "streamGenerateContent")
+        ),
+    ],
+)
+def test_a_chat_platform_serves_clients_of_every_protocol(rules: RuleSet, name: str, route: str) -> None:
+    assert route in {found.id for found in rules.platforms[name].routes}
+
+
 def test_protocols_of_routes(rules: RuleSet) -> None:
-    found = {name: {route.protocol for route in platform.routes} for name, platform in rules.platforms.items()}
+
+    def own(route: Route) -> bool:
+        handling = route.handling
+        return handling is None or (handling.translation is None and (handling.listing is None or not handling.listing.brought))
+
+    found = {name: {route.protocol for route in platform.routes if own(route)} for name, platform in rules.platforms.items()}
     assert found["anthropic"] == {Protocol.MESSAGES}
     assert found["gemini"] == {Protocol.GENERATE}
     assert found["kimi"] == found["ecovai"] == found["foai"] == {Protocol.CHAT}
@@ -442,14 +466,17 @@ def test_every_family_of_a_relay_is_reached_under_its_own_path(rules: RuleSet, n
         ("POST /v1/chat/completions", "kimi", "ecovai"),
         ("POST /v1/chat/completions", "gpt-4o-image-vip", "haoee"),
         ("POST /v1/chat/completions", "gpt-4-gizmo-g-abc", "haoee"),
-        ("POST /v1/chat/completions", "claude-opus-5-5", None),  # no translation yet: only its own protocol
+        ("POST /v1/chat/completions", "claude-opus-5-5", "anthropic"),  # translated
+        ("POST /v1/responses", "gemini-3.5-flash", "gemini"),
+        ("POST /v1/messages", "kimi-k2.6", "kimi"),
+        ("POST /v1beta/models/x:generateContent", "deepseek-chat", "deepseek"),
         ("POST /v1/responses", "gpt-4.1", "openai"),
         ("POST /v1/embeddings", "text-embedding-3-small", "openai"),
         ("POST /v1/images/generations", "gpt-image-1.5", "openai"),
         ("POST /v1/images/generations", "nano-banana-2", "haoee"),
         ("POST /v1/videos", "sora-2-pro", "openai"),
         ("POST /v1/messages", "claude-opus-5-5", "anthropic"),
-        ("POST /v1/messages", "gpt-4o", None),
+        ("POST /v1/messages", "gpt-4o", "openai"),
         ("POST /v1beta/models/x:generateContent", "gemini-3.5-flash", "gemini"),
         ("POST /v1/models/x:generateContent", "gemini-3.5-flash", "gemini"),
         ("POST /v1beta/models/x:generateContent", "nano-banana-2", "haoee"),

@@ -103,16 +103,23 @@ def test_a_message_fits_the_model_it_is_parsed_into(client: Anthropic) -> None:
     assert parsed.name == "Ada"
 
 
+def test_thinking_is_read_from_its_stream_with_its_signature(client: Anthropic) -> None:
+    asked = say("Tell me the weather in Paris")
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    with client.messages.stream(model="m", max_tokens=2000, messages=asked, tools=[TOOL], thinking=thinking) as stream:
+        final = stream.get_final_message()
+    assert [block.type for block in final.content] == ["thinking", "text", "tool_use"]
+    assert (bool(final.content[0].thinking), final.content[0].signature) == (True, "c2FuZGJveA==")
+    result = {"type": "tool_result", "tool_use_id": final.content[2].id, "content": "18 degrees"}
+    history = [*asked, {"role": "assistant", "content": final.content}, {"role": "user", "content": [result]}]
+    after = client.messages.create(model="m", max_tokens=2000, messages=history, tools=[TOOL], thinking=thinking)
+    assert "18 degrees" in after.content[-1].text
+
+
 def test_tokens_are_counted_beforehand_as_in_the_answer(client: Anthropic) -> None:
     counted = client.messages.count_tokens(model="m", messages=say("one two, three"), tools=[TOOL])
     answered = client.messages.create(model="m", max_tokens=9, messages=say("one two, three"), tools=[TOOL])
     assert counted.input_tokens == answered.usage.input_tokens > 4
-
-
-def test_models_are_listed_and_described_in_the_protocols_own_shape(client: Anthropic) -> None:
-    names = [model.id for model in client.models.list()]
-    assert "sandbox-chat" in names
-    assert client.models.retrieve("any-name").type == "model"
 
 
 def test_the_asynchronous_client_streams(sandbox: Sandbox) -> None:

@@ -28,7 +28,8 @@ def test_the_command_serves_every_platform_at_an_address_of_its_own(tmp_path: Pa
         assert found, said + process.stderr.read()
         assert httpx.get(f"{found[1]}/~mine/v1/voices", trust_env=False).json() == {"voices": ["alto"]}
         chat = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
-        assert httpx.post(f"{found[1]}/~mine/v1/chat/completions", json=chat, trust_env=False).status_code == 200
+        assert httpx.post(f"{found[1]}/~openai/v1/chat/completions", json=chat, trust_env=False).status_code == 200
+        assert httpx.post(f"{found[1]}/~mine/v1/chat/completions", json=chat, trust_env=False).status_code == 404
         unknown = httpx.get(f"{found[1]}/~mine/v1/nothing", trust_env=False)
         assert "'the voices' (mine.yaml:7)" in unknown.json()["error"]["message"]
         process.send_signal(signal.SIGTERM)

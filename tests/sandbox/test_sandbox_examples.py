@@ -1,5 +1,6 @@
 """The examples as an offline side, without sockets: which of them answers, and how its answer is made alive."""
 
+import base64
 import json
 import random
 import re
@@ -51,10 +52,9 @@ def value(said: Said) -> Any:
     return json.loads(b"".join(said.steps))
 
 
-def code_of(said: Said) -> object:
-    """The code of the sandbox's own errors; None for an answer of the platform."""
-    found = value(said)
-    return found["error"]["code"] if isinstance(found.get("error"), dict) else None
+def is_unknown(said: Said) -> bool:
+    """Whether the sandbox says that no example knows the answer."""
+    return b"The sandbox has no answer to" in b"".join(said.steps)
 
 
 @pytest.mark.parametrize("name", PLATFORMS)
@@ -63,7 +63,7 @@ def test_what_an_example_of_success_asks_is_answered_by_an_example_of_success(ru
     offline = side(platform, clock)
     tried = 0
     for call in known_calls(platform):
-        if call.failure is None and call.shaped and not call.path.startswith("/v1/chat"):
+        if call.failure is None and not offline.converses(call.method, call.path):
             said = offline.answer(Asked(call.method, call.path, call.query, body=call.body))
             assert said.status == 200, f"{call.example.title}: {said}"
             tried += 1
@@ -110,7 +110,7 @@ def test_a_path_that_has_no_polls_of_its_own_borrows_those_of_the_task(sides: di
     clock.now += TASK_TIME
     done = value(offline.answer(get(f"/v1/videos/video-extend/{created['task_id']}")))["data"]
     assert (done["task_id"], done["task_status"]) == (created["task_id"], "succeed")
-    assert code_of(offline.answer(get(f"/v1/videos/text2video/{created['task_id']}/more"))) == "no_example"
+    assert is_unknown(offline.answer(get(f"/v1/videos/text2video/{created['task_id']}/more")))
 
 
 def test_ids_are_fresh_look_like_those_of_the_example_and_repeat_with_a_seed(rules: RuleSet, clock: Clock) -> None:
@@ -204,8 +204,8 @@ def test_a_stream_has_the_examples_events_and_its_pieces_make_one_file(sides: di
 
 def test_what_no_example_knows_is_said_with_the_nearest_and_what_to_add(sides: dict[str, Offline]) -> None:
     said = sides["kling"].answer(post("/v1/videos/text2videos", {}))
-    error = value(said)["error"]
-    assert (said.status, error["code"]) == (404, "no_example")
+    error = value(said)
+    assert (said.status, error["code"]) == (404, 1202), "in the platform's own envelope"
     assert "POST /v1/videos/text2videos" in error["message"]
     assert "kling.yaml:" in error["message"]
     assert "POST /v1/videos/text2video." in error["message"]
@@ -215,7 +215,7 @@ def test_what_no_example_knows_is_said_with_the_nearest_and_what_to_add(sides: d
 def test_a_poll_of_an_unknown_task_is_no_other_tasks_answer(sides: dict[str, Offline]) -> None:
     said = sides["kling"].answer(get("/v1/videos/text2video/12345678"))
     assert said.status == 404
-    assert "no task of this id" in value(said)["error"]["message"]
+    assert "no task of this id" in value(said)["message"]
     said = sides["minimax"].answer(get("/v1/query/video_generation", task_id="12345678"))
     assert said.status == 404
 
@@ -224,13 +224,16 @@ def test_a_task_of_the_examples_themselves_has_ended_long_ago(sides: dict[str, O
     assert value(sides["kling"].answer(get("/v1/videos/text2video/8293")))["data"]["task_status"] == "succeed"
 
 
-def test_faults_are_said_in_the_platforms_own_shape_with_the_time_to_come_back(sides: dict[str, Offline]) -> None:
-    said = sides["kling"].fault(429, post("/v1/images/generations", {}), anywhere=True)
+def test_faults_are_said_in_the_platforms_own_shape_with_the_time_to_come_back(
+    sides: dict[str, Offline], speaking: Offline
+) -> None:
+    said = sides["kling"].fault(429, post("/v1/images/generations", {}))
     assert said is not None
     assert said.headers["Retry-After"] == "1"
     assert {"code", "message", "request_id"} <= value(said).keys()
-    assert sides["kling"].fault(529, post("/v1/images/generations", {}), anywhere=True) is None
-    assert sides["kling"].fault(429, post("/v1/chat/completions", {}), anywhere=False) is None
+    assert sides["kling"].fault(529, post("/v1/images/generations", {})) is None
+    assert speaking.fault(404, post("/v1/images/edits", {})) is not None
+    assert speaking.fault(404, post("/v1/chat/completions", {})) is None, "conversations fail in the words of their protocol"
 
 
 def test_tasks_outlive_a_change_of_the_rules_unless_their_own_rule_is_gone(rules: RuleSet, clock: Clock) -> None:
@@ -241,7 +244,7 @@ def test_tasks_outlive_a_change_of_the_rules_unless_their_own_rule_is_gone(rules
     again = Offline(platform, "http://sandbox/~kling", Times(clock, TASK_TIME), random.Random(1), offline.jobs)
     assert value(again.answer(get(f"/v1/videos/text2video/{task}")))["data"]["task_status"] == "succeed"
     offline.jobs.keep({})
-    assert code_of(again.answer(get(f"/v1/videos/text2video/{task}"))) == "no_example"
+    assert is_unknown(again.answer(get(f"/v1/videos/text2video/{task}")))
 
 
 def test_every_part_of_a_task_is_found_in_the_examples(rules: RuleSet) -> None:
@@ -345,3 +348,100 @@ def test_an_example_is_found_again_word_by_word(pairs: Offline) -> None:
 @pytest.mark.parametrize(("headers", "streamed"), [({}, False), ({"x-stream": "enable"}, True), ({"X-Stream": "no"}, False)])
 def test_a_header_that_an_example_names_decides_too(pairs: Offline, headers: dict[str, str], streamed: bool) -> None:
     assert pairs.answer(Asked("POST", "/list", headers=headers, body={"page": 2})).streamed is streamed
+
+
+SPEAKING = """
+platform: speaking
+upstream: https://api.example.com
+protocol: messages
+auth: none
+routes:
+  POST /v1/embeddings: carry
+  POST /v1/images/generations: carry
+  GET /v1/voices/{voice}: carry
+  POST /v1/chat/completions: carry
+native: carry
+examples:
+  - title: vectors
+    client: {send: POST /speaking/v1/embeddings, json: {model: m-1, input: [Hi, Ho], dimensions: 2, user: u}}
+    answer:
+      repeat: {data: input, "data[].vector": dimensions}
+      json: {model: m-1, for: u, data: [{index: 0, vector: [0.5, 1]}, {index: 1, vector: [0.5, 1]}]}
+  - title: pictures
+    client: {send: POST /speaking/v1/images/generations, json: {prompt: Hi, size: 8x8, n: 1}}
+    answer: {repeat: {data: n}, json: {size: 8x8, data: [{b64_json: iVBORw0KGgo=}]}}
+  - title: a voice
+    client: {send: GET /speaking/v1/voices/alto-1}
+    answer: {json: {id: alto-1, of: voices/alto-1, size: 8x8}}
+  - title: a chat
+    client: {send: POST /speaking/v1/chat/completions, json: {model: m, messages: []}}
+    answer: {json: {choices: [{message: {content: Hi}}]}}
+  - title: a chat that draws
+    client: {send: POST /speaking/v1/chat/completions, json: {model: m, modalities: [image], messages: []}}
+    answer: {json: {choices: [{message: {images: [iVBORw0KGgo=]}}]}}
+  - title: something it does not have
+    client: {send: POST /speaking/v1/moderations, json: {input: Hi}}
+    answer: {status: 404, json: {oops: not here}}
+"""
+
+
+@pytest.fixture
+def speaking(tmp_path: Path, clock: Clock) -> Offline:
+    (tmp_path / "speaking.yaml").write_text(SPEAKING)
+    return side(load((tmp_path,)).platforms["speaking"], clock)
+
+
+@pytest.mark.parametrize(
+    ("asked", "lengths"),
+    [
+        ({"input": "one", "dimensions": 3}, [3]),
+        ({"input": ["a", "b", "c"], "dimensions": 1}, [1, 1, 1]),
+        ({"input": ["a"]}, [2]),
+        ({"dimensions": 4}, [4, 4]),
+        ({"input": [], "dimensions": "5"}, []),
+    ],
+)
+def test_lists_are_as_long_as_the_request_says(speaking: Offline, asked: dict[str, object], lengths: list[int]) -> None:
+    data = value(speaking.answer(post("/v1/embeddings", asked)))["data"]
+    assert [len(one["vector"]) for one in data] == lengths
+    assert [one["index"] for one in data] == list(range(len(lengths)))
+
+
+def test_what_an_answer_repeats_of_its_request_is_that_of_the_request_at_hand(speaking: Offline) -> None:
+    said = value(speaking.answer(post("/v1/embeddings", {"model": "m-2", "input": "x"})))
+    assert (said["model"], said["for"]) == ("m-2", "u"), "only members of the same name are repeated"
+    voice = value(speaking.answer(Asked.read("GET", "/v1/voices/bass%2F2", "", {}, b"")))
+    assert voice == {"id": "bass/2", "of": "voices/bass/2", "size": "8x8"}
+
+
+def test_pictures_differ_and_have_the_size_that_is_asked_for(speaking: Offline) -> None:
+    said = value(speaking.answer(post("/v1/images/generations", {"prompt": "Hi", "size": "48x16", "n": 2})))
+    pictures = [base64.b64decode(one["b64_json"]) for one in said["data"]]
+    assert said["size"] == "48x16"
+    assert [picture[16:24] for picture in pictures] == [bytes((0, 0, 0, 48, 0, 0, 0, 16))] * 2
+    assert pictures[0] != pictures[1]
+
+
+def test_a_conversation_that_asks_for_media_is_answered_by_its_example(speaking: Offline) -> None:
+    path = "/v1/chat/completions"
+    assert speaking.converses("POST", path)
+    assert not speaking.converses("GET", path)
+    assert speaking.pictured(post(path, {"model": "m", "messages": []})) is None
+    said = speaking.pictured(post(path, {"model": "m", "modalities": ["text", "image"], "messages": [{"role": "user"}]}))
+    assert said is not None
+    assert base64.b64decode(value(said)["choices"][0]["message"]["images"][0]).startswith(b"\x89PNG")
+
+
+def test_a_platform_without_conversations_has_none(sides: dict[str, Offline]) -> None:
+    assert not sides["kling"].converses("POST", "/v1/chat/completions")
+    assert sides["minimax"].converses("POST", "/v1/chat/completions")
+
+
+def test_what_a_platform_does_not_have_is_said_in_its_protocol_or_as_its_example_has_it(speaking: Offline) -> None:
+    said = speaking.answer(post("/v1/images/edits", {}))
+    assert said.status == 404
+    assert value(said)["type"] == "error"
+    assert value(said)["error"]["type"] == "not_found_error"
+    assert is_unknown(said)
+    said = speaking.answer(post("/v1/moderations", {"input": "Ho"}))
+    assert (said.status, value(said)) == (404, {"oops": "not here"})

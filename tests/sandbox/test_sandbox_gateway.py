@@ -155,7 +155,10 @@ def test_a_stalled_stream_says_no_more_than_its_first_event(client: httpx.Client
 def test_what_no_example_knows_is_said_to_the_client(client: httpx.Client) -> None:
     said = client.post("/kling/v1/nothing/of/the/kind", json={})
     assert said.status_code == 404
-    assert "kling.yaml:" in said.json()["error"]["message"]
+    assert "kling.yaml:" in said.json()["message"]
+    said = client.post("/minimax/v1/images/edits", json={"prompt": "A hat"})
+    assert said.status_code == 404
+    assert "no example has this method and path" in said.text
 
 
 def test_a_head_is_the_answer_to_a_get_without_its_body(host: Host, client: httpx.Client) -> None:

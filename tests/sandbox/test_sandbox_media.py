@@ -9,7 +9,7 @@ import pytest
 
 from proxy.sandbox import media, sound, video
 from proxy.sandbox.files import serve
-from proxy.sandbox.images import Picture
+from proxy.sandbox.pictures import size_of
 
 SEED = bytes(range(12))
 CONTAINERS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"dinf")
@@ -126,10 +126,20 @@ def test_other_texts_are_no_media(text: str) -> None:
 def test_a_file_is_made_of_its_name() -> None:
     name = media.name_of(media.MP4, media.seed_of("a", "b"))
     assert media.named(name) == (video.mp4(media.seed_of("a", "b")), "video/mp4")
-    picture = Picture.of("a cat", (64, 32))
-    assert media.named(picture.name) == (picture.png(), "image/png")
+    seed = media.seed_of("a cat")
+    picture = media.made(media.PNG, seed, (64, 32))
+    assert struct.unpack(">II", picture[16:24]) == (64, 32)
+    assert media.named(media.name_of(media.PNG, seed, (64, 32))) == (picture, "image/png")
     assert media.named("../etc/passwd") is None
     assert media.named(name.replace(".mp4", ".exe")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1024x1536", (1024, 1536)), ("1328*1328", (1328, 1328)), ("16:9", (341, 192)), ("1:0", None), ("auto", None)],
+)
+def test_a_size_is_read_in_every_spelling(text: str, size: tuple[int, int] | None) -> None:
+    assert size_of(text) == size
 
 
 @pytest.mark.parametrize(

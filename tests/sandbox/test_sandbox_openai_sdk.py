@@ -1,13 +1,9 @@
 """The official `openai` client accepts what the sandbox says: the client is the oracle of the chat and responses protocols."""
 
 import asyncio
-import base64
 import json
-import math
-import struct
-import urllib.request
-import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
@@ -209,85 +205,26 @@ def test_a_response_calls_a_function_and_answers_its_output(client: OpenAI) -> N
     assert "18 degrees" in client.responses.create(model="m", input=history, tools=[FLAT_TOOL]).output_text
 
 
+def test_a_response_with_thoughts_and_a_custom_tool_is_read_from_its_stream(client: OpenAI) -> None:
+    asked = {"role": "user", "content": "Use apply_patch"}
+    tool = {"type": "custom", "name": "apply_patch"}
+    more: dict[str, Any] = {"reasoning": {"summary": "auto"}, "include": ["reasoning.encrypted_content"], "store": False}
+    with client.responses.stream(model="m", input=[asked], tools=[tool], **more) as stream:
+        thought, call = stream.get_final_response().output
+    assert (thought.type, bool(thought.summary[0].text), thought.encrypted_content) == ("reasoning", True, "c2FuZGJveA==")
+    assert (call.type, call.name, call.input.splitlines()[0]) == ("custom_tool_call", "apply_patch", "*** Begin Patch")
+    output = {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "patched"}
+    after = client.responses.create(model="m", input=[asked, thought, call, output], tools=[tool], **more)
+    assert "patched" in after.output_text
+    assert after.usage.output_tokens_details.reasoning_tokens > 0
+
+
 def test_a_response_fits_the_model_it_is_parsed_into(client: OpenAI) -> None:
     assert client.responses.parse(model="m", input="Who is Ada?", text_format=Person).output_parsed.name == "Ada"
 
 
 def test_the_tokens_of_a_response_can_be_counted_beforehand(client: OpenAI) -> None:
     assert client.responses.input_tokens.count(model="m", input="one two, three").input_tokens == 4
-
-
-def test_embeddings_are_the_same_as_numbers_and_as_base64(client: OpenAI) -> None:
-    numbers = client.embeddings.create(model="m", input=["red apple", "red pear", "ship"], encoding_format="float", dimensions=256)
-    default = client.embeddings.create(model="m", input=["red apple", "red pear", "ship"], dimensions=256)
-    vectors = [entry.embedding for entry in numbers.data]
-    assert [entry.embedding for entry in default.data] == vectors
-    assert [len(vector) for vector in vectors] == [256] * 3
-    assert all(math.isclose(math.hypot(*vector), 1, rel_tol=1e-5) for vector in vectors)
-    apple, pear, ship = vectors
-    assert dot(apple, pear) > dot(apple, ship)
-    assert numbers.usage.total_tokens == 5
-
-
-def dot(left: list[float], right: list[float]) -> float:
-    return sum(a * b for a, b in zip(left, right, strict=True))
-
-
-def test_models_are_listed_and_described(client: OpenAI) -> None:
-    names = [model.id for model in client.models.list()]
-    assert "sandbox-chat" in names
-    assert client.models.retrieve("ft:any/name").id == "ft:any/name"
-
-
-def png_size(data: bytes) -> tuple[int, int]:
-    """Width and height of a PNG, after checking its signature, every checksum, and that its pixels are all there."""
-    assert data[:8] == b"\x89PNG\r\n\x1a\n"
-    position, pixels, size = 8, b"", (0, 0)
-    while position < len(data):
-        length, kind = struct.unpack(">I4s", data[position : position + 8])
-        content = data[position + 8 : position + 8 + length]
-        assert struct.unpack(">I", data[position + 8 + length : position + 12 + length])[0] == zlib.crc32(kind + content)
-        if kind == b"IHDR":
-            size = struct.unpack(">II", content[:8])
-        if kind == b"IDAT":
-            pixels += content
-        position += 12 + length
-    assert len(zlib.decompress(pixels)) == (size[0] + 1) * size[1]
-    return size
-
-
-def test_generated_pictures_are_real_files_of_the_size_asked_for(client: OpenAI) -> None:
-    answer = client.images.generate(model="m", prompt="A cat", n=2, size="1536x1024")
-    pictures = [base64.b64decode(entry.b64_json, validate=True) for entry in answer.data]
-    assert [png_size(picture) for picture in pictures] == [(1536, 1024)] * 2
-    assert pictures[0] != pictures[1]
-
-
-def test_a_picture_by_url_is_served_by_the_sandbox(client: OpenAI, sandbox: Sandbox) -> None:
-    url = client.images.generate(model="m", prompt="A cat", response_format="url", size="64x32").data[0].url
-    assert url.startswith(sandbox.url)
-    with urllib.request.urlopen(url) as got:
-        assert got.headers["Content-Type"] == "image/png"
-        assert png_size(got.read()) == (64, 32)
-
-
-def test_a_picture_is_edited_from_a_multipart_form(client: OpenAI) -> None:
-    answer = client.images.edit(model="m", prompt="Add a hat", image=[("a.png", b"abc"), ("b.png", b"def")], n=2, size="64x64")
-    assert [png_size(base64.b64decode(entry.b64_json)) for entry in answer.data] == [(64, 64)] * 2
-    assert answer.usage.input_tokens_details.image_tokens == 128
-
-
-def test_an_edit_without_a_picture_is_refused(client: OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="image"):
-        client.post("/images/edits", body={"prompt": "x"}, cast_to=object)
-
-
-def test_a_picture_stream_shows_partial_pictures_first(client: OpenAI) -> None:
-    events = list(client.images.generate(model="m", prompt="A cat", stream=True, partial_images=2, size="64x64"))
-    assert [event.type.rpartition(".")[2] for event in events] == ["partial_image", "partial_image", "completed"]
-    assert png_size(base64.b64decode(events[-1].b64_json)) == (64, 64)
-    edited = list(client.images.edit(model="m", prompt="x", image=b"abc", stream=True, size="64x64"))
-    assert [event.type for event in edited] == ["image_edit.completed"]
 
 
 def test_the_asynchronous_client_streams_chat_and_responses(sandbox: Sandbox) -> None:

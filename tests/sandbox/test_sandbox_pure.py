@@ -8,8 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.sandbox.answers import Ask, Tool, wanted_tools
-from proxy.sandbox.dialect import Dialect
+from proxy.sandbox.brain import Ask, Tool, Turn, answer, wanted_tools
 from proxy.sandbox.replies import Context, Plain, RefusalError, frames
 from proxy.sandbox.routes import find
 from proxy.sandbox.schema import Filler
@@ -90,9 +89,10 @@ def test_a_schema_that_branches_without_end_is_bounded() -> None:
 )
 def test_tools_are_wanted_when_the_question_speaks_of_them(asked: str, wanted: list[str]) -> None:
     tools = (Tool("get_weather", "Tells of storms", {}), Tool("readTime", "", {}))
-    assert [tool.name for tool in wanted_tools(Ask(asked, "m", tools))] == wanted
-    assert [tool.name for tool in wanted_tools(Ask(asked, "m", tools, parallel=False))] == wanted[:1]
-    assert wanted_tools(Ask(asked, "m", tools, choice="required", result="done")) == []
+    turns = (Turn("user", asked),)
+    assert [tool.name for tool in wanted_tools(Ask("m", turns, tools))] == wanted
+    assert [call.name for call in answer(Ask("m", turns, tools, parallel=False)).calls] == wanted[:1]
+    assert wanted_tools(Ask("m", (*turns, Turn("tool", "done")), tools, choice="required")) == []
 
 
 WORDS = (
@@ -110,6 +110,19 @@ WORDS = (
         "tool_choice",
         "stream",
         "n",
+    ),
+    *("custom", "local_shell", "functionDeclarations", "tool_choice", "reasoning", "summary", "thinking", "enabled", "output"),
+    *(
+        "function_call_output",
+        "tool_calls",
+        "assistant",
+        "use the tool `x`",
+        "command",
+        "$ref",
+        "enum",
+        "items",
+        "anyOf",
+        "minimum",
     ),
     *("input", "contents", "parts", "generationConfig", "response_format", "json_schema", "schema", "type", "object", "properties"),
     *(
@@ -131,9 +144,8 @@ VALUES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=4), max_leaves=25
 )
 PATHS = (
-    *("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/images/generations", "/v1/images/edits"),
-    *("/v1/messages", "/v1/messages/count_tokens", "/v1/models/m:generateContent", "/v1/models/m:streamGenerateContent"),
-    *("/v1/models/m:countTokens", "/v1/models/m:batchEmbedContents", "/v1/models/m:embedContent"),
+    *("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens"),
+    *("/v1/models/m:generateContent", "/v1/models/m:streamGenerateContent", "/v1/models/m:countTokens"),
 )
 
 
@@ -149,14 +161,14 @@ def test_a_body_of_any_shape_is_answered_or_refused_but_never_breaks_the_sandbox
 def answered(path: str, body: dict[str, object]) -> tuple[int, bytes]:
     """The status and the bytes that a body gets; anything but a refusal is raised."""
     try:
-        reply = find(path, "POST", Dialect.CHAT, {}).operation(body, Context(0, "http://sandbox", random.Random(1)))
+        reply = find(path, "POST", {}).operation(body, Context(0, "http://sandbox", random.Random(1)))
     except RefusalError as refused:
         return refused.status, b""
     return 200, reply.encode() if isinstance(reply, Plain) else b"".join(frames(reply))
 
 
 def test_numbers_of_a_response_follow_each_other_with_the_type_first() -> None:
-    stream = find("/v1/responses", "POST", Dialect.CHAT, {}).operation(
+    stream = find("/v1/responses", "POST", {}).operation(
         {"model": "m", "input": "x", "stream": True}, Context(0, "http://sandbox", random.Random(1))
     )
     assert not isinstance(stream, Plain)

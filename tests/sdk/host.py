@@ -129,7 +129,7 @@ async def _start(pace: float, record: bool, environ: Mapping[str, str] | None, s
     if record:
         recorder = Recorder()
         await recorder.start()
-        settings["upstreams"] = dict.fromkeys(PLATFORMS, recorder.url)
+        settings["upstreams"] = {name: f"{recorder.url}/~{name}" for name in PLATFORMS}  # as the sandbox tells them apart
     chosen = {"listen": ("127.0.0.1:0",), "admin": None, "sandbox": True, "access_log": "off"} | settings
     gateway = Gateway(Settings(**chosen, timeouts=Timeouts(t_drain=1.0, pre_drain=0.0)), environ=environ or {})
     await gateway.start()

@@ -64,7 +64,7 @@ def test_a_model_is_described(client: Anthropic) -> None:
 
 
 def test_models_are_listed(prefixed: Anthropic) -> None:
-    assert "sandbox-chat" in [model.id for model in prefixed.models.list()]
+    assert "claude-opus-5-5" in [model.id for model in prefixed.models.list()]
 
 
 def test_the_asynchronous_client_gets_a_plain_and_a_streamed_message_at_once(shared: Host) -> None:

@@ -61,7 +61,6 @@ def test_embeddings_arrive_whole(client: genai.Client) -> None:
     config = types.EmbedContentConfig(output_dimensionality=8)
     answer = client.models.embed_content(model="gemini-embedding-001", contents=["a", "b"], config=config)
     assert [len(entry.values) for entry in answer.embeddings] == [8, 8]
-    assert answer.embeddings[0].values != answer.embeddings[1].values
 
 
 def test_tokens_are_counted(client: genai.Client) -> None:
@@ -76,7 +75,7 @@ def test_models_are_listed(shared: Host) -> None:
     client = make_genai(shared.url + "/gemini", api_version="v1beta")
     names = [model.name for model in client.models.list()]
     client.close()
-    assert "models/sandbox-chat" in names
+    assert "models/gemini-3.5-flash" in names
 
 
 @ASYNCHRONOUS

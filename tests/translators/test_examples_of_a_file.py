@@ -51,6 +51,38 @@ def test_an_example_holds_what_was_written(tmp_path: Path) -> None:
     assert stream.after == "create"
 
 
+REPEATING = """\
+  - title: vectors
+    client: {{send: POST /v1/a, json: {asked}}}
+    answer: {{repeat: {repeat}, json: {{data: [{{v: [1, 2]}}], none: [], text: a}}}}
+"""
+
+
+def test_an_answer_says_which_member_of_the_request_its_lists_are_as_long_as(tmp_path: Path) -> None:
+    text = REPEATING.format(repeat='{data: input, "data[].v": deep.n}', asked='{input: Hi, deep: {n: "2"}}')
+    ((_, answer),) = read(tmp_path, HEAD + text).examples[0].calls
+    assert answer is not None
+    assert answer.repeat == (("data", "input"), ("data[].v", "deep.n"))
+
+
+@pytest.mark.parametrize(
+    ("repeat", "asked", "message"),
+    [
+        ("{data: n}", "{n: 2}", "`data` holds 1, and `n` of this example's request says 2"),
+        ("{data: n}", "{m: 1}", "the request of this example has no `n`"),
+        ("{data: n}", "{n: 1.5}", "the request of this example has no `n`"),
+        ("{none: n}", "{n: 0}", "`none` is no list in `json` that holds something"),
+        ("{text: n}", "{n: 1}", "`text` is no list in `json` that holds something"),
+        ("{data.v: n}", "{n: 1}", "`data.v` is no list in `json` that holds something"),
+        ("{'data[0]': n}", "{n: 1}", "goes into a list"),
+        ("{'[].v': n}", "{n: 1}", "is no path of members"),
+        ("{}", "{n: 1}", "an empty mapping says nothing"),
+    ],
+)
+def test_an_example_keeps_to_the_length_that_it_tells(repeat: str, asked: str, message: str, tmp_path: Path) -> None:
+    assert message in problem(tmp_path, HEAD + REPEATING.format(repeat=repeat, asked=asked))
+
+
 def test_an_example_of_a_refusal_calls_nobody(tmp_path: Path) -> None:
     text = "  - {title: no, client: {send: POST /v1/a, json: {}}, result: {status: 400}}\n"
     (example,) = read(tmp_path, HEAD + text).examples

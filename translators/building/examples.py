@@ -78,7 +78,8 @@ def _check_repeat(request: Message, answer: Message, problems: Problems) -> None
     for path, member in answer.repeat:
         lists, told = list(lists_at(answer.json, path)), told_length(body, member)
         if not lists or not all(isinstance(found, list) and found for found in lists):
-            message, hint = f"{quote(path)} is no list in `json` that holds something", "Write the path of one, and its first elements."
+            message = f"{quote(path)} is no list in `json` that holds something"
+            hint = "Write the path of one, with its first elements."
         elif told is None:
             message, hint = f"the request of this example has no {quote(member)}", "Let the example ask for what it shows."
         elif any(len(found) != told for found in lists):

@@ -46,8 +46,9 @@ def _check_aliases(platform: Platform, problems: Problems) -> None:
 
 def _uses_model(platform: Platform) -> bool:
     texts = any("model" in text.names for _, text in platform.query)
-    branches = (branch for route in platform.routes if route.handling for branch in route.handling.branches)
-    return texts or any("model" in names_of(branch) for branch in branches)
+    handled = [route.handling for route in platform.routes if route.handling]
+    branches = (branch for handling in handled for branch in handling.branches)
+    return texts or any(handling.translation for handling in handled) or any("model" in names_of(branch) for branch in branches)
 
 
 def _check_tables(fields: Fields, compiler: Compiler, problems: Problems) -> None:

@@ -9,6 +9,7 @@ from translators.building.examples import build_examples, check_routes
 from translators.building.routes import RouteBuilder
 from translators.building.tasks import TaskRoute, build_tasks, task_routes
 from translators.building.texts import Compiler
+from translators.building.translations import TranslationBuilder, pair_of, pair_routes, with_lists
 from translators.model import OnAbort, Platform, Protocol, Route
 from translators.paths import conflicts
 from translators.place import Where
@@ -16,6 +17,7 @@ from translators.problems import Problems, quote
 from translators.schema import Fields
 from translators.words import platform as words
 from translators.words import route as route_words
+from translators.words import translate as translate_words
 from translators.words.route import WrittenRoute
 from translators.words.task import TaskKind
 
@@ -49,7 +51,14 @@ def build_platform(fields: Fields, where: Where, problems: Problems) -> Platform
     protocol = fields.get(words.PROTOCOL) or Protocol.CHAT
     builder = RouteBuilder(compiler, tasks, errors, usage, retry, abort)
     written = fields.get(words.ROUTES) or ()
+    pairs = pair_routes(fields.get(words.TRANSLATE) or (), written, problems)
     brought = task_routes(tasks, _deferred(written), errors)
+    both: list[WrittenRoute | TaskRoute] = [*written, *brought]
+    own = {id(route): _route(route, protocol, builder) for route in both if pair_of(route) is None}
+    translating = TranslationBuilder(compiler, fields.get(translate_words.UNSUPPORTED), tuple(own.values()), usage, retry)
+    routes = [own.get(id(route)) or translating.route(route) for route in (*both, *pairs)]
+    routes = with_lists(routes, fields.get(words.TRANSLATE) or (), compiler)
+    _check_conflicts(both, problems)
     query = [(key, text) for _, key, text in fields.get(words.QUERY_WORD) or ()]
     platform = Platform(
         name=name or "",
@@ -60,7 +69,7 @@ def build_platform(fields: Fields, where: Where, problems: Problems) -> Platform
         where=fields.where(words.PLATFORM_NAME) or where,
         headers=fields.get(words.HEADERS) or (),
         models=fields.get(words.MODELS) or (),
-        routes=_routes(written, brought, protocol, builder, problems),
+        routes=tuple(routes),
         native=fields.get(words.NATIVE) is not None,
         protocol=protocol,
         set_cookie=fields.get(words.SET_COOKIE) or False,
@@ -86,10 +95,7 @@ def build_platform(fields: Fields, where: Where, problems: Problems) -> Platform
     return platform
 
 
-def _routes(
-    written: Sequence[WrittenRoute], brought: Sequence[TaskRoute], protocol: Protocol, builder: RouteBuilder, problems: Problems
-) -> tuple[Route, ...]:
-    both: list[WrittenRoute | TaskRoute] = [*written, *brought]
+def _check_conflicts(both: Sequence[WrittenRoute | TaskRoute], problems: Problems) -> None:
     for first, second, why in conflicts((route.method, route.pattern, route) for route in both):
         if isinstance(second, TaskRoute):
             message = f"{quote(first.text)} {why} {quote(second.text)}, which tasks bring"
@@ -98,7 +104,6 @@ def _routes(
         message = f"{quote(second.text)} {why} {quote(first.text)} in line {first.where.line}"
         hint = "Remove one of the two." if why.startswith("matches") else "Put it above the other one, or remove it."
         problems.add(message, second.where, hint)
-    return tuple(_route(route, protocol, builder) for route in both)
 
 
 def _deferred(written: Sequence[WrittenRoute]) -> dict[TaskKind, Where]:

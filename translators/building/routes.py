@@ -6,6 +6,7 @@ from translators.building import messages, scopes
 from translators.building.scopes import Scope
 from translators.building.tasks import TASK_ID
 from translators.building.texts import Compiler
+from translators.building.translations import check_alone
 from translators.model import (
     Branch,
     ErrorRule,
@@ -53,6 +54,7 @@ class RouteBuilder:
         fields = route.fields
         if fields is None or not len(fields) or not set(fields.names) - _CARRIED:
             return None
+        check_alone(fields, self._problems)
         scope = self._request_scope(route, fields)
         answer = self._answer_scope(scope)
         branches = self._branches(fields, scope, answer)

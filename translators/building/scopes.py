@@ -31,6 +31,8 @@ _ASKED = ("model", "path", "query", "header")
 
 PLATFORM = Scope("the query of every call", frozenset({"model"}))
 REQUEST = Scope("the request side", frozenset((*_ASKED, "body", "refs", "mask")))
+TRANSLATED = Scope("a translated route", frozenset((*_ASKED, "body", "stream")))
+SENT = Scope("the call of a translated route", frozenset(("model", "stream")))
 ANSWER = Scope("the answer side", frozenset((*_ASKED, "body", "request", "status")))
 STREAM = Scope("a stream", frozenset((*_ASKED, "event", "data", "first", "request", "status")))
 USAGE = Scope("token counts", frozenset(("body", "data", "event", "status")))

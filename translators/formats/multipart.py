@@ -1,8 +1,8 @@
-"""`multipart/form-data` read as a stream, and rewritten as one (rule P07).
+"""`multipart/form-data` read as a stream (rule P07).
 
-`MultipartReader` cuts a body into parts as it arrives and keeps every byte in what it gives; `MultipartRewriter` carries a body
-on with only the named parts changed. Neither holds more than one header section or one boundary of the body. Whole forms and
-their values are in `forms`.
+`MultipartReader` cuts a body into parts as it arrives and keeps every byte in what it gives; it holds no more than one header
+section or one boundary of the body. Carrying a body on with some parts changed is in `rewriter`, whole forms and their values are
+in `forms`.
 
 The grammar is that of RFC 2046, section 5.1.1, with RFC 7578 for names and file names. Where readers of that format disagree (a
 header given twice, a bare CR or LF in a header section, a boundary line padded without end), a body is refused: the platform
@@ -10,7 +10,6 @@ must not see other parts than the rules saw.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -42,6 +41,14 @@ class MultipartError(Exception):
         super().__init__(message)
         self.message = message
         self.status = status
+
+
+class RepeatedPartError(MultipartError):
+    """The part `name` may stand only once: readers disagree on which one counts (rule P02)."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the field `{name}` stands more than once in the form; send it once")
+        self.name = name
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,143 +315,3 @@ def quoted(text: str) -> bytes:
 def text_head(name: str) -> bytes:
     """The header section of a text field, with the blank line."""
     return b"Content-Disposition: form-data; name=" + quoted(name) + b"\r\n\r\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Rename:
-    """The parts `old` get the name `new`; what stands in brackets after `old` stays."""
-
-    old: str
-    new: str
-
-
-@dataclass(frozen=True, slots=True)
-class Set:
-    """The first part `name` becomes this text field, further ones leave; appended where there is none."""
-
-    name: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Default:
-    """This text field is appended where there is no part `name`."""
-
-    name: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Remove:
-    """The parts `name` leave."""
-
-    name: str
-
-
-Change = Rename | Set | Default | Remove
-
-
-class MultipartRewriter:
-    """Carries a body on with only the named parts changed; all other bytes stay as they came (rule P07).
-
-    A change names a part, and with it all parts that go on with a bracket: `image` is `image`, `image[]` and `image[0]`, as
-    `metadata[a]` is also `metadata[a][b]`. The changes hold one after another, as in an `edit`. A text part that is set keeps its
-    header section; what is appended stands before the closing boundary line.
-    The boundary stays the client's: that a new one is free could only be known at the end of the body. A value that holds the
-    boundary is therefore refused when the rewriter is made, with MultipartError.
-    """
-
-    __slots__ = ("_boundary", "_carrying", "_changed", "_changes", "_met", "_reader", "_started")
-
-    def __init__(self, boundary: bytes, changes: Sequence[Change], limits: MultipartLimits | None = None) -> None:
-        self._reader = MultipartReader(boundary, limits)
-        self._boundary = boundary
-        self._changes = tuple(changes)
-        for change in self._changes:
-            if isinstance(change, Set | Default) and b"--" + boundary in change.value.encode("utf-8", "surrogateescape"):
-                raise MultipartError(f"the new value of the part `{change.name}` holds the boundary of the body")
-        self._met: set[int] = set()  # indices of the Set and Default changes that have met their part
-        self._carrying = True  # the data of the current part goes on
-        self._changed = False  # what stood before the next boundary line is no more what came
-        self._started = False  # a byte went out
-
-    def feed(self, data: bytes) -> bytes:
-        """The bytes that go on for these; raises MultipartError."""
-        return self._write(self._reader.feed(data))
-
-    def finish(self) -> bytes:
-        """The last bytes; raises MultipartError for a body without its closing boundary line."""
-        return self._write(self._reader.finish())
-
-    def _write(self, pieces: list[Piece]) -> bytes:
-        out: list[bytes | memoryview] = []
-        for piece in pieces:
-            match piece:
-                case PartData(data):
-                    if self._carrying:
-                        out.append(data)
-                case Outside(data):
-                    out.append(data)
-                case PartHead():
-                    out += self._part(piece)
-                case End(delimiter):
-                    for head, value in self._missing():
-                        self._changed = True
-                        out += [self._line(b"--" + self._boundary + b"\r\n"), head, value]
-                        self._changed = True
-                    out.append(self._line(delimiter))
-            self._started = self._started or bool(out)
-        return b"".join(out)
-
-    def _part(self, head: PartHead) -> list[bytes]:
-        kept = (head.name, None) if head.name is None else self._after_changes(head.name, None, 0)
-        self._carrying = kept is not None and kept[1] is None
-        if kept is None:
-            self._changed = True
-            return []
-        name, value = kept
-        line = self._line(head.delimiter)
-        if value is None:
-            return [line, head.raw if name is None or name == head.name else _renamed(head, name)]
-        self._changed = True
-        same = name == head.name and head.filename is None
-        plain = same and all(key.lower() in (b"content-disposition", b"content-type") for key, _ in head.headers)
-        return [line, head.raw if plain else text_head(name or ""), value]
-
-    def _line(self, delimiter: bytes) -> bytes:
-        """The boundary line, which keeps its bytes unless what stood before it left or is new."""
-        self._started, started = True, self._started
-        if not self._changed:
-            return delimiter
-        self._changed = False
-        return (b"\r\n" if started else b"") + delimiter.removeprefix(b"\r\n")
-
-    def _after_changes(self, name: str, value: bytes | None, first: int) -> tuple[str, bytes | None] | None:
-        """The name and new value (None: its own) of a part after the changes from `first` on; None when it leaves."""
-        for index, change in enumerate(self._changes[first:], first):
-            key = change.old if isinstance(change, Rename) else change.name
-            if name != key and not name.startswith(key + "["):
-                continue
-            if isinstance(change, Rename):
-                name = change.new + name[len(key) :]
-            elif isinstance(change, Remove) or (isinstance(change, Set) and index in self._met):
-                return None
-            else:
-                self._met.add(index)
-                if isinstance(change, Set):
-                    name, value = key, change.value.encode("utf-8", "surrogateescape")
-        return name, value
-
-    def _missing(self) -> list[tuple[bytes, bytes]]:
-        found = []
-        for index, change in enumerate(self._changes):
-            if isinstance(change, Set | Default) and index not in self._met:
-                field = self._after_changes(change.name, change.value.encode("utf-8", "surrogateescape"), index + 1)
-                if field:
-                    found.append((text_head(field[0]), field[1] or b""))
-        return found
-
-
-def _renamed(head: PartHead, name: str) -> bytes:
-    start, end = head.name_span
-    return head.raw[:start] + quoted(name) + head.raw[end:]

@@ -22,7 +22,7 @@ __all__ = [
     "Watch",
     "duplicate_top_level_key",
     "find_spans",
-    "plain_members",
+    "raw_members",
 ]
 
 _RAW: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -45,27 +45,22 @@ def find_spans(data: bytes, watch: Watch) -> Spans:
 
 def duplicate_top_level_key(data: bytes) -> str | None:
     """A key that stands more than once in the outermost object of a valid text, or None; None too when it is no object."""
-    try:
-        raws = _RAW.decode(data)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return None
+    raws = raw_members(data)
     if not raws:
         return None
     spans = find_spans(data, Watch((key,) for key in raws))
     return spans.duplicates[0][0] if spans.duplicates else None
 
 
-def plain_members(data: bytes) -> dict[str, msgspec.Raw] | None:
-    """The members of the outermost object, values as they are written; None when it is no object, or a key is not plain ASCII.
+def raw_members(data: bytes) -> dict[str, msgspec.Raw] | None:
+    """The members of the outermost object, values as they are written, of keys that stand twice the last; None when it is none.
 
-    When quotes, keys, colons, values, commas and braces make up the whole length, they stand one after the other in this order
-    (see `_find_compact`). `data` must have passed `strict_json.loads`.
+    `data` must have passed `strict_json.loads`.
     """
     try:
-        raws = _RAW.decode(data)
+        return _RAW.decode(data)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
-    return raws if "".join(raws).isascii() else None
 
 
 class _UnevenError(Exception):

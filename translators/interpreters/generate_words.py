@@ -77,7 +77,8 @@ def chat_finish(reason: str, *, calls: bool) -> str:
     return "tool_calls" if calls else "stop"
 
 
-GENERATE_FINISH: Final = {"length": "MAX_TOKENS", "content_filter": "SAFETY"}  # everything else: STOP
+# Chat's finish reasons, and `sensitive`, as some platforms call a filtered answer. Everything else: STOP.
+GENERATE_FINISH: Final = {"length": "MAX_TOKENS", "content_filter": "SAFETY", "sensitive": "SAFETY"}
 
 # --- how much the model thinks ---
 

@@ -12,6 +12,7 @@ _STOPS: Final = {
     "tool_calls": "tool_use",
     "function_call": "tool_use",
     "content_filter": "refusal",
+    "sensitive": "refusal",  # some platforms' word for a filtered answer
 }
 
 

@@ -22,7 +22,8 @@ from translators.interpreters.responses_words import (
 )
 from translators.model import Protocol
 
-_REASONS: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}  # of an incomplete response
+# Why a response is incomplete; `sensitive` is what some platforms call a filtered answer.
+_REASONS: Final = {"length": "max_output_tokens", "content_filter": "content_filter", "sensitive": "content_filter"}
 _CUT: Final = Failure(502, "the platform's stream ended before its answer was complete", "server_error")
 _DELTA: Final = "response.output_text.delta"
 

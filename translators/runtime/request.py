@@ -13,13 +13,14 @@ from translators.formats.edits import read
 from translators.formats.forms import FileRef
 from translators.formats.media import GENERIC, NeedsFetch, Reference, UnsupportedReferenceError, recognise, references, to_form
 from translators.formats.media import Kind as MediaKind
-from translators.formats.multipart import MultipartError, MultipartRewriter, boundary_of
+from translators.formats.multipart import MultipartError, boundary_of
+from translators.formats.rewriter import MultipartRewriter, Replace
 from translators.formats.spans import Spans, Watch
-from translators.formats.strict_json import BadJsonError
+from translators.formats.strict_json import BadJsonError, loads
 from translators.model import Form, Handling, Platform, Route
 from translators.runtime import tasks
 from translators.runtime.answer import AnswerConversion, not_json
-from translators.runtime.bodies import Body, Kind, Pieces, bad_form, form_changes, from_bad_json, read_body
+from translators.runtime.bodies import DECIDING, Body, Kind, Pieces, bad_form, form_changes, from_bad_json, read_body
 from translators.runtime.branches import BranchPlan, asynchronous, edit_plan
 from translators.runtime.content import content, source
 from translators.runtime.failures import NOT_JSON, bad_answer, from_answer, parsed
@@ -66,10 +67,12 @@ class Prepared:
         "_platform",
         "_route",
         "_rules",
+        "_sole",
         "_task",
         "_tasks",
         "large_watch",
         "straight",
+        "streams_forms",
     )
 
     def __init__(self, platform: Platform, route: Route, rules: PlatformRules | None = None) -> None:
@@ -91,6 +94,8 @@ class Prepared:
         self._needs_body = bool(self._dropped) or any(plan.needs_body for plan in self._plans)
         # Its bodies are read for their edits, which look for keys that stand twice: 1 us less than looking for them before
         self._only_edits = len(self._plans) == 1 and self._plans[0].only_edits
+        # the first branch, where it fits every request
+        self._sole = next((plan for plan in self._plans[:1] if plan.branch.when is None and plan.branch.refuse is None), None)
         self._needs_refs = bool(names & _REFERENCES)
         self._edits = edit_plan(self._plans, self._dropped)
         self._task: TaskRules | None = None
@@ -113,6 +118,8 @@ class Prepared:
             or any(branch.response is not None and branch.response.url is not None for branch in handling.branches)
         )
         self.large_watch: Watch | None = self._edits.watch if self._large_possible() else None
+        # whether `streamed_form` has something for a form with a boundary
+        self.streams_forms = self.large_watch is not None and not any(plan.reads for plan in self._plans)
 
     def program(self, incoming: Incoming) -> Program:
         """The program of one request. Raises RuleRefusal (also at the first step) for what a client must not send."""
@@ -142,6 +149,13 @@ class Prepared:
     def call(self, standing: Standing, data: bytes) -> tuple[Call, bytes | None, Conversion | None]:
         """The one call of a `straight` route for a request with this body: all but its body, its body, and what becomes of its
         answer. The same Call comes again for requests that differ in their bodies only. Raises RuleRefusal."""
+        if standing.edited is not None and data:
+            call, operations = standing.edited
+            try:
+                loads(data)  # it must be strict JSON (P03), whatever the edits look at
+                return call, self._edits.apply(data, operations), None
+            except BadJsonError as error:
+                raise from_bad_json(error) from None
         incoming = standing.incoming
         if self._needs_body:
             content_type = incoming.headers.get("content-type", "")
@@ -149,15 +163,17 @@ class Prepared:
         else:
             body = Body(Kind.NONE, None, data)
         scope = {**standing.scope, "body": body.value}
-        plan = self._chosen(scope)
+        plan = self._chosen(scope) if self._sole is None else self._sole
         made, sent_type = plan.body(incoming, body, scope, self._edits, _UNUSED)
         key = (id(plan), sent_type)
-        call = standing.calls.get(key)
-        if call is None:
-            call = self._completed(plan.head(incoming, scope, None, sent_type), incoming, scope, plan)
+        known = standing.calls.get(key)
+        if known is None:
+            known = self._completed(plan.head(incoming, scope, None, sent_type), incoming, scope, plan)
             if plan.fixed_head and len(standing.calls) < _MOST_CALLS:
-                standing.calls[key] = call
-        return call, made, self._conversion(plan, scope)
+                standing.calls[key] = known
+        if self._only_edits and body.kind is Kind.JSON and (same := plan.same_edits(incoming)) is not None:
+            standing.edited = (known, same)
+        return known, made, None if plan.answers.idle else AnswerConversion(plan.answers, scope)
 
     def _exchange(self, incoming: Incoming) -> Program:
         if self.straight:
@@ -327,21 +343,27 @@ class Prepared:
 
     # --- forms that pass as a stream ---
 
-    def streamed_form(self, incoming: Incoming) -> tuple[Pass, MultipartRewriter] | None:
-        """The call for a multipart body that is not held, and what its bytes go through; None when the rule must read it first.
+    def streamed_form(self, incoming: Incoming) -> tuple[Pass, MultipartRewriter | None] | None:
+        """The call for a multipart body that is not held, and what its bytes go through (None: the rule has nothing to do with
+        them); None when the rule must read the body first, see `streams_forms`.
 
-        `incoming` has no body. The length of what goes out is known at its end only. Raises RuleRefusal.
+        `incoming` has no body. Unless the rewriter is `idle`, the length of what goes out is known at its end only. Raises
+        RuleRefusal.
         """
         boundary = boundary_of(incoming.headers.get("content-type", ""))
-        if boundary is None or not self._large_possible() or any(plan.reads for plan in self._plans):
+        if boundary is None or not self.streams_forms:
             return None
-        # The model can have come from the form only, or from where the form does not contradict it.
         scope = client_scope(incoming, {"model": incoming.public_model}, incoming.model)
         plan = self._chosen(scope)
-        changes = form_changes(plan.operations(incoming, scope, scope["body"]))
+        changes = form_changes(plan.operations(incoming, scope, None))
+        alias: Replace | None = None  # what `operations` makes of it where the body is there to be looked at
+        if incoming.model is not None and incoming.public_model not in (None, incoming.model):
+            alias = Replace("model", incoming.public_model or "", incoming.model)
         call = plan.head(incoming, scope, None, incoming.headers.get("content-type"))
+        rewriter: MultipartRewriter | None = None
         try:
-            rewriter = MultipartRewriter(boundary, changes)
+            if self._needs_body:
+                rewriter = MultipartRewriter(boundary, changes, replace=alias, once=DECIDING)
         except MultipartError as error:
             raise bad_form(error) from None
         return Pass(self._completed(call, incoming, scope, plan), self._conversion(plan, scope)), rewriter

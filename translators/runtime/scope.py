@@ -4,11 +4,12 @@ A scope is a plain dict, made once for a side of an exchange; names that cost so
 a rule reads them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from translators.expressions.compile import Expression
 from translators.expressions.template import ValueTemplate
+from translators.formats.edits import Edit
 from translators.model import Body, Branch, ErrorRule, Response, Text
 from translators.runtime.steps import Call, Incoming
 
@@ -17,7 +18,7 @@ Values = dict[str, Any]
 
 def client_scope(incoming: Incoming, body: Any, model: str | None) -> Values:
     """The scope of the request side. `model` is the platform's name of the model."""
-    return {
+    scope = {
         "body": body,
         "model": model,
         "path": incoming.path,
@@ -26,21 +27,27 @@ def client_scope(incoming: Incoming, body: Any, model: str | None) -> Values:
         "now": lambda: int(incoming.now()),
         "uuid": incoming.new_id,
     }
+    if incoming.stream is not None:
+        scope["stream"] = incoming.stream
+    return scope
 
 
 class Standing:
     """What is the same for every request with one head and one model: `incoming` without its body, and what was made of it.
 
     A host that makes one for each head spares each request its part of the scope, and the calls whose head no body decides
-    (`calls`, by what they were made from; filled by the route's program): 2.5 us of a request.
+    (`calls`, by what they were made from; filled by the route's program): 2.5 us of a request. `edited` is the call of a route that
+    does the same edits to each JSON body, and these edits; `kept` is what a route that is more than one keeps besides.
     """
 
-    __slots__ = ("calls", "incoming", "scope")
+    __slots__ = ("calls", "edited", "incoming", "kept", "scope")
 
     def __init__(self, incoming: Incoming) -> None:
         self.incoming = incoming
         self.scope = client_scope(incoming, None, incoming.model)
         self.calls: dict[tuple[int, str | None], Call] = {}
+        self.edited: tuple[Call, Sequence[Edit]] | None = None
+        self.kept: dict[Any, Any] = {}
 
 
 def answer_scope(client: Mapping[str, Any], body: Any, status: int, headers: Mapping[str, str]) -> Values:

@@ -22,6 +22,7 @@ class RuleRefusal(Exception):  # noqa: N818 - as in the proxy, a refusal is an a
         self.code = code
         self.message = message
         self.param = param
+        self.said = b""  # of a stream: what still goes out before it ends here
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Incoming:
     prefix: bool = True  # whether the client named the platform in the path
     # Path and query as they came, without the platform's name: what goes on where the rule says nothing else; None: it is made.
     target: str | None = None
+    stream: bool | None = None  # of a translated request: whether it asks for a stream, as `stream` in expressions
+    credentials: frozenset[str] = frozenset()  # in which headers (`?key`: which parameter) the client's credential came
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Call:
     content_type: str | None = None
     forward: bool = True
     model: str | None = None  # for `${model}` in the platform's headers
+    without: tuple[str, ...] = ()  # of the client's headers those that do not go along, in lower case
 
 
 class Pieces(Protocol):
@@ -104,7 +108,8 @@ class Reply:
 class Note:
     """Something no client hears of and an operator should: `kind` from a short closed list (a metric's label), `text` for a log.
 
-    Kinds: `unknown_task_status` (the platform said a word that the rule's `states` do not name).
+    Kinds: `unknown_task_status` (the platform said a word that the rule's `states` do not name), `field_dropped` (a translated
+    request lost fields that the platform's protocol cannot say).
     """
 
     kind: str
@@ -127,6 +132,8 @@ class StreamMap(Protocol):
     """Maps an answer that comes in pieces: bytes in, bytes out, at once. Bytes that no rule names go out as they came."""
 
     content_type: str | None  # of what goes out; None: as it came
+    headers: Headers  # of the answer; each replaces the upstream's
+    notes: "tuple[Note, ...]"
 
     def feed(self, data: bytes) -> bytes: ...
 
@@ -134,7 +141,10 @@ class StreamMap(Protocol):
         """At a regular end of the upstream's body; never adds an end that the stream did not have."""
 
     def boundary(self) -> bool:
-        """Whether what went out so far ends between two events."""
+        """Whether what went out so far ends between two events, and another may follow."""
+
+    def last_words(self, status: int, code: str, message: str) -> bytes:
+        """The event that tells a client of the failure by which the stream ends; empty where it has none."""
 
 
 class Conversion(Protocol):

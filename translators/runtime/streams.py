@@ -18,7 +18,7 @@ from translators.model import ErrorRule, EventRule, Protocol, Stream
 from translators.runtime.envelopes import error_event
 from translators.runtime.failures import FailureRules
 from translators.runtime.scope import Values
-from translators.runtime.steps import Reply, RuleRefusal
+from translators.runtime.steps import Headers, Note, Reply, RuleRefusal
 
 _EVENTS = "text/event-stream"
 
@@ -28,6 +28,8 @@ class Verbatim:
 
     __slots__ = ()
     content_type: str | None = None
+    headers: Headers = ()
+    notes: tuple[Note, ...] = ()
 
     def feed(self, data: bytes) -> bytes:
         return data
@@ -38,6 +40,9 @@ class Verbatim:
     def boundary(self) -> bool:
         # What passes is not looked into; an error put into an answer that may be no stream at all would be one too many.
         return False
+
+    def last_words(self, status: int, code: str, message: str) -> bytes:  # noqa: ARG002
+        return b""
 
 
 class StreamRules:
@@ -69,6 +74,8 @@ class MappedStream:
     """One stream under its rule. Raises RuleRefusal (502) where it cannot go on; what could be said was said before."""
 
     __slots__ = ("_broken", "_clean", "_cutter", "_rules", "_scope", "content_type")
+    headers: Headers = ()
+    notes: tuple[Note, ...] = ()
 
     def __init__(self, rules: StreamRules, scope: Values) -> None:
         self._rules = rules
@@ -106,6 +113,9 @@ class MappedStream:
 
     def boundary(self) -> bool:
         return self._clean and not self._rules.raw
+
+    def last_words(self, status: int, code: str, message: str) -> bytes:
+        return error_event(self._rules.protocol, status, code, message) or b""
 
     def _all(self, events: list[Event]) -> bytes:
         if len(events) == 1:

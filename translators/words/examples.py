@@ -41,8 +41,8 @@ MESSAGE_TYPE = Word("type", "media type", "The `Content-Type`.", schema.text(val
 
 MESSAGE_REPEAT = Word(
     "repeat", "{path: member of the request}",
-    "For the sandbox: how many elements the list at a path of `json` has. The member says it: a number, a list by its length, any "
-    "other value as 1. `data[].embedding` goes into each element. The example itself must keep to it.",
+    "Of an `answer`, for the sandbox: how many elements the list at a path of `json` has. The member says it: a number, a list by "
+    "its length, any other value as 1. `data[].embedding` goes into each element. The example itself must keep to it.",
     schema.mapping(values.path_of_members, schema.text(values.path_of_members), "Write path: member, as in `data: n`.", least=1),
 )  # fmt: skip
 

@@ -7,7 +7,7 @@ from translators import schema, values, yamlfile
 from translators.model import HeaderRule, ModelRule, Protocol, Template, Upstream
 from translators.problems import Problems, quote
 from translators.schema import ANY, Form, Kind, Shape, Word, either
-from translators.words import message, route
+from translators.words import message, route, translate
 from translators.words.auth import read_auth
 from translators.words.examples import EXAMPLES as EXAMPLES_KIND
 from translators.words.kinds import QUERY, same_name_twice
@@ -163,6 +163,12 @@ ROUTES = Word(
     "What is served, by method and path; `{name}` stands for a part of a segment.",
     route.ROUTES_KIND,
 )
+TRANSLATE = Word(
+    "translate",
+    "list of pairs, or {pair: {with, unsupported, headers, edit}}",
+    "Brings the routes of clients that speak another protocol: `chat to messages`. Those that `routes` names stay as they are.",
+    translate.PAIRS,
+)
 NATIVE = Word(
     "native",
     "`carry`",
@@ -208,7 +214,8 @@ INSECURE = Word(
 EXAMPLES = Word("examples", "list of examples", "What shows that the rules are right; `check` runs them.", EXAMPLES_KIND)
 
 PLATFORM: tuple[Word[object], ...] = (
-    PLATFORM_NAME, EXTENDS, TITLE, DOCS, UPSTREAM, AUTH_WORD, HEADERS, QUERY_WORD, MODELS, TABLES, TASKS, ROUTES, NATIVE, PROTOCOL,
+    PLATFORM_NAME, EXTENDS, TITLE, DOCS, UPSTREAM, AUTH_WORD, HEADERS, QUERY_WORD, MODELS, TABLES, TASKS, ROUTES, TRANSLATE,
+    translate.UNSUPPORTED, NATIVE, PROTOCOL,
     ERRORS, route.USAGE_WORD, FETCH, route.RETRY_WORD, route.ON_CLIENT_ABORT, SET_COOKIE, HALF_CLOSE, EARLY_HINTS,
     TIMEOUTS_WORD, LIMITS_WORD, INSECURE, EXAMPLES,
 )  # fmt: skip

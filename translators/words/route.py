@@ -10,7 +10,7 @@ from translators.paths import METHODS, PathPattern, parse_route
 from translators.place import Where
 from translators.problems import Problems, suggest_or_list
 from translators.schema import Fields, Form, Kind, Shape, Word, either
-from translators.words import message
+from translators.words import message, translate
 from translators.words.kinds import EXPRESSION, HEADERS, QUERY, SEND, TEMPLATE_MAPPING, TEXT, YES, above_zero
 from translators.words.task import TASK_KINDS, task_name
 from translators.yamlfile import Node, Scalar
@@ -152,8 +152,8 @@ PROTOCOL_WORD = Word(
     schema.one_of(Protocol),
 )
 ROUTE: tuple[Word[object], ...] = (
-    PROTOCOL_WORD, *BRANCH, CHOOSE, TASK_WORD, ASYNC_WORD, ERRORS_WORD, USAGE_WORD, RETRY_WORD, ON_CLIENT_ABORT,
-    TIMEOUTS_WORD, LIMITS_WORD,
+    PROTOCOL_WORD, *BRANCH, translate.TRANSLATE, translate.WITH, translate.UNSUPPORTED, CHOOSE, TASK_WORD, ASYNC_WORD,
+    ERRORS_WORD, USAGE_WORD, RETRY_WORD, ON_CLIENT_ABORT, TIMEOUTS_WORD, LIMITS_WORD,
 )  # fmt: skip
 
 _ROUTE_PATTERN = rf"^({'|'.join(METHODS)}) /"

@@ -11,22 +11,19 @@ from hypothesis import strategies as st
 
 from translators.formats.forms import FileRef, Part, form_content_type, form_scope, free_boundary, read_form, write_form
 from translators.formats.multipart import (
-    Default,
     End,
     MultipartError,
     MultipartLimits,
     MultipartReader,
-    MultipartRewriter,
     Outside,
     PartData,
     PartEnd,
     PartHead,
     Piece,
-    Remove,
-    Rename,
-    Set,
+    RepeatedPartError,
     boundary_of,
 )
+from translators.formats.rewriter import Default, MultipartRewriter, Remove, Rename, Replace, Set
 
 B = b"xyz"
 
@@ -186,6 +183,33 @@ def test_P07_a_value_that_holds_the_boundary_is_refused_before_the_first_byte() 
     for change in (Set("a", "\r\n--xyz--"), Default("a", "--xyz")):
         with pytest.raises(MultipartError, match="holds the boundary"):
             MultipartRewriter(B, [change])
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_P07_a_value_is_replaced_where_it_is_the_one_looked_for(size: int) -> None:
+    def replaced(body: bytes, *changes: Rename | Set | Default | Remove, new: str = "longer") -> bytes:
+        rewriter = MultipartRewriter(B, changes, replace=Replace("m", "old", new))
+        return b"".join(rewriter.feed(body[at : at + size]) for at in range(0, len(body), size)) + rewriter.finish()
+
+    rest = text("m[]", "old") + text("n", "old") + file("f", b"old") + END
+    assert replaced(text("m", "old") + rest) == text("m", "longer") + rest
+    assert replaced(text("m", "old") + END, new="") == text("m", "") + END
+    for kept in (text("m", "older"), text("m", "ol"), text("m", ""), file("m", b"old"), b""):
+        assert replaced(kept + rest) == kept + rest
+    assert replaced(text("m", "old") + END, Rename("m", "n")) == text("n", "longer") + END
+    assert replaced(text("m", "old") + END, Set("m", "x")) == text("m", "x") + END
+    assert replaced(text("m", "old") + END, Remove("m")) == END
+    with pytest.raises(MultipartError, match="holds the boundary"):
+        replaced(END, new="--xyz")
+
+
+@pytest.mark.parametrize("again", ["m", "m[]"])
+def test_P02_a_part_that_may_stand_once_does(again: str) -> None:
+    rewriter = MultipartRewriter(B, (), once=("m",))
+    rewriter.feed(text("a", "1") + text("a", "2") + text("m", "1"))
+    with pytest.raises(RepeatedPartError) as caught:
+        rewriter.feed(text(again, "2"))
+    assert (caught.value.name, caught.value.status) == ("m", 400)
 
 
 def test_P07_a_renamed_part_keeps_every_other_byte_of_its_header() -> None:

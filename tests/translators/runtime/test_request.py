@@ -11,7 +11,7 @@ from translators.formats.chunks import Chunks
 from translators.formats.forms import FileRef, form_scope, read_form
 from translators.formats.multipart import boundary_of
 from translators.formats.spans import SpanScanner
-from translators.model import FetchRule, Form, Media, Route
+from translators.model import Edit, FetchRule, Form, Media, Route
 from translators.runtime.branches import filled
 from translators.runtime.request import prepare, program
 from translators.runtime.scope import Standing
@@ -68,6 +68,53 @@ def test_a_call_whose_head_no_body_decides_is_made_once_for_all_bodies() -> None
     second, two, _ = prepared.call(standing, b'{"b":2}')
     assert first is second
     assert (one, two) == (b'{"b":1,"a":1}', b'{"b":2,"a":2}')
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"model":"m","user":"u","max_tokens":1}',
+        b'{ "model" : "m" , "user":"u" }',
+        b'{"n":12345678901234567890123,"x":1E400,"y":0.10000000000000000001}',
+        b'{"\xc3\xa9":1,"a/b":2,"a\\/b":3,"\x7f":4}',
+        b'{"m\\u0061x_tokens":1}',
+        b"{}",
+        b"",
+        b'{"user":1,"user":2}',
+        b'{"model":"a","model":"b"}',
+        b'{"model":"a","mod\\u0065l":"b"}',
+        b'{"a":NaN}',
+        b'{"a":"\\ud800"}',
+        b'{"a":"\xff"}',
+        b"\xef\xbb\xbf{}",
+        b'{"a":1}x',
+        b"[1]",
+        b'{"a":' + b"[" * 128 + b"]" * 128 + b"}",
+        b'{"a":' + b"1" * 1001 + b"}",
+    ],
+)
+def test_P04_the_same_edits_come_to_the_same_whether_the_head_has_come_before_or_not(data: bytes) -> None:
+    rule = route(branch(edits=edit("set", {"max_tokens": 5}) + edit("remove", ["user"]) + edit("default", {"stream": False})))
+    prepared = prepare(platform(rule), rule)
+
+    def outcome(standing: Standing) -> tuple[object, ...]:
+        try:
+            call, made, convert = prepared.call(standing, data)
+        except RuleRefusal as refused:
+            return refused.status, refused.code, refused.message
+        return call, made, convert
+
+    known = Standing(incoming(b""))
+    prepared.call(known, b'{"model":"m"}')
+    assert known.edited is not None
+    assert outcome(known) == outcome(Standing(incoming(b"")))
+
+
+def test_edits_on_which_a_body_has_a_say_are_chosen_for_each_body() -> None:
+    rule = route(branch(edits=edit("remove", ["user"])))
+    prepared, standing = prepare(platform(rule), rule), Standing(incoming(b"", model="private", public="public"))
+    for data, expected in ((b'{"model":"public"}', b'{"model":"private"}'), (b'{"model":"other"}', b'{"model":"other"}')):
+        assert [prepared.call(standing, data)[1] for _ in range(2)] == [expected, expected]
 
 
 def test_P01_an_edit_whose_condition_does_not_hold_changes_nothing() -> None:
@@ -178,6 +225,12 @@ def test_a_member_that_the_template_left_absent_is_the_clients_own() -> None:
     assert filled({"n": 1}, {}, False, written, {"size": "1x1", "n": 2, "o": 3}) == {"n": 1, "size": "1x1"}
 
 
+def test_a_null_of_the_client_goes_on_where_the_template_left_its_member_absent() -> None:
+    rule = route(branch(body=body({"p": "${body.prompt}", "size": "${body.shape}"})))
+    assert sent(rule, {"prompt": "P", "size": None}) == {"p": "P", "size": None}
+    assert sent(rule, {"prompt": "P", "size": None, "shape": "1x1"}) == {"p": "P", "size": "1x1"}
+
+
 def test_numbers_keep_their_digits_through_a_template() -> None:
     rule = route(branch(body=body({"a": "${body.a}"})))
     data = b'{"a":[12345678901234567890123,1.00000000000000000001,1E400],"b":0.1}'
@@ -200,6 +253,23 @@ def test_the_first_branch_that_holds_counts() -> None:
 def test_a_value_that_the_rule_cannot_use_is_refused_and_no_failure() -> None:
     rule = route(branch(body=body({"a": "${sum(body.a)}"})))
     assert refusal(rule, incoming(b'{"a":"x"}')).status == 400
+
+
+@pytest.mark.parametrize(
+    ("edits", "expected"),
+    [
+        (edit("set", {"model": "x/${model}"}), b'{"model":"x/private"}'),
+        (edit("rename", {"model": "engine"}), b'{"engine":"private"}'),
+        (edit("remove", ["model"]), b"{}"),
+    ],
+)
+def test_a_rule_has_the_last_word_on_a_model_whose_alias_was_replaced(edits: tuple[Edit, ...], expected: bytes) -> None:
+    rule = route(branch(edits=edits))
+    assert called(rule, incoming(b'{"model":"public"}', model="private", public="public")).body == expected
+    data, kind = form(("model", b"public", ""))
+    body = called(rule, incoming(data, content_type=kind, model="private", public="public")).body
+    assert isinstance(body, bytes)
+    assert form_scope(read_form(body, b"B")) == json.loads(expected)
 
 
 # --- forms ---
@@ -230,6 +300,8 @@ def test_P07_a_form_can_pass_as_a_stream() -> None:
     found = prepared.streamed_form(incoming(model="private", public="public", **{"content-type": kind}))
     assert found is not None
     result, rewriter = found
+    assert rewriter is not None
+    assert not rewriter.idle
     assert (result.call.target, result.call.body, result.call.content_type) == ("/up", None, kind)
     out = b"".join(rewriter.feed(data[at : at + 7]) for at in range(0, len(data), 7)) + rewriter.finish()
     assert out == passed(prepared.program(incoming(data, content_type=kind, model="private", public="public"))).call.body
@@ -238,6 +310,10 @@ def test_P07_a_form_can_pass_as_a_stream() -> None:
     reading = route(branch(edits=edit("remove", ["user"], "body.user")))
     assert prepare(platform(reading), reading).streamed_form(incoming(**{"content-type": kind})) is None
     assert prepared.streamed_form(incoming(b"{}")) is None
+    untouched = route(branch(send="POST /up"))
+    found = prepare(platform(untouched), untouched).streamed_form(incoming(**{"content-type": kind}))
+    assert found is not None
+    assert found[1] is None
 
 
 def test_a_form_becomes_JSON_by_rule() -> None:
