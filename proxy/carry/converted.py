@@ -121,6 +121,8 @@ class ConvertedExchange(Exchange):
         if mapped is not None:
             self._begin_stream(head, mapped)
         self._take(body, done, arrived)
+        if upstream.reader is not None and not done:
+            reader.share(upstream.reader)
         self.overhead += perf_counter() - arrived
         self._since = 0.0
         if not done and self.client.full and self.head is not None and self.upstream is not None:

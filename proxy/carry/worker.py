@@ -128,22 +128,24 @@ class Worker:
         outcome = Outcome.OK if refusal.status < 400 else Outcome.REFUSED if refusal.status < 500 else Outcome.FAILED
         metrics = self.metrics.exchange(NO_ROUTE, NO_ROUTE, "other", None)
         metrics.count(refusal.status, outcome)
-        metrics.error(refusal.error)
+        if outcome is not Outcome.OK:
+            metrics.error(refusal.error)
         if refusal.limit is not None:
             self.metrics.limit(refusal.limit).inc()
         if refusal.error is ErrorType.HTTP_REQUEST_ERROR and refusal.close:
             self.metrics.parse_errors.inc()
             if not self._parse_log.allow(peer):
                 return
+        method, path = refusal.asked or ("other", "-")
         self._access_log.write(
             AccessRecord(
                 id=request_id.decode("ascii"),
                 peer=peer,
-                method="other",
-                path="-",
+                method=method,
+                path=path,
                 status=refusal.status,
                 outcome=outcome.label,
-                error=refusal.error,
+                error=refusal.error if outcome is not Outcome.OK else None,
             )
         )
 

@@ -87,6 +87,7 @@ class Table:
             model = self._named_model(head, variables)
         except Refusal as refusal:
             refusal.protocol = self._protocol(path)
+            refusal.asked = (head.method, path)
             raise
         builder = Builder(head, destination, licence, model, metrics=self.metrics, via=self.via)
         return Plan(head, destination, builder)

@@ -36,6 +36,7 @@ class Refusal(Exception):  # noqa: N818 - a local answer, not always an error
         self.head_only = False  # the answer to a HEAD request
         self.param: str | None = None  # the member of the request that it is about
         self.content: bytes | None = None  # the JSON body of an answer that is no failure
+        self.asked: tuple[str, str] | None = None  # method and path, where the head could be read
         self.protocol = Protocol.CHAT  # the words to say it in; set where the route is known
 
 

@@ -116,3 +116,16 @@ async def test_Q06_an_exchange_counts_its_outcome_bytes_and_first_byte() -> None
         assert scene.metric("gen_ai_client_operation_time_to_first_chunk_seconds_count") == 1
         assert scene.metric("dragoman_exchanges_in_flight") == 0
         assert scene.metric("dragoman_upstream_connects_total") == 1
+
+
+@async_test(loops=False)
+async def test_a_local_answer_is_logged_with_what_was_asked_and_is_no_error() -> None:
+    async with stage(Peer(says(OK))) as scene:
+        assert (await scene.asks(get(b"/v1/models"))).status == 200
+        assert (await scene.asks(get(b"/test-not-there?key=k"))).status == 404
+        await until(lambda: len(scene.log()) == 2)
+        listed, missed = scene.log()
+        assert (listed["method"], listed["path"], listed["status"], listed["outcome"]) == ("GET", "/v1/models", 200, "ok")
+        assert "error" not in listed
+        assert (missed["method"], missed["path"], missed["status"]) == ("GET", "/test-not-there", 404)
+        assert missed["error"]
