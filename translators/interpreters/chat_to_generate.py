@@ -18,7 +18,7 @@ from translators.interpreters.base import (
 )
 from translators.interpreters.chat_to_generate_answer import EMPTY, CallIds, Candidate, blocked, logprobs_of, usage_of
 from translators.interpreters.chat_to_generate_options import Options, without_suffix
-from translators.interpreters.chat_to_generate_turns import Contents, media_urls
+from translators.interpreters.chat_to_generate_turns import Contents, readable_urls
 from translators.interpreters.common import Chunks, chat_answer, kind_of, said_object, said_objects, wants_usage
 from translators.interpreters.failures import failure_event, failure_in
 from translators.interpreters.generate_words import CUT, bad_end
@@ -50,7 +50,7 @@ class ChatToGenerate(Interpreter):
     # --- requests ---
 
     def urls(self, ask: Ask) -> Iterable[str]:
-        return media_urls(ask.body.get("messages"))
+        return readable_urls(ask.body.get("messages"))
 
     def request(self, ask: Ask, media: Mapping[str, Media]) -> Ask:
         self.dropped = []

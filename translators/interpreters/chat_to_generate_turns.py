@@ -10,6 +10,7 @@ from translators.interpreters.carriers import GENERATE
 from translators.interpreters.common import (
     NO_FIELD,
     inner,
+    media_urls,
     need_arguments,
     need_object,
     need_objects,
@@ -26,18 +27,9 @@ _ERROR: Final = "Error: "
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 
 
-def media_urls(messages: Any) -> list[str]:
+def readable_urls(messages: object) -> list[str]:
     """URLs of media anywhere in chat messages that can be read for the platform."""
-    found = []
-    for message in messages if isinstance(messages, list) else ():
-        content = message.get("content") if isinstance(message, dict) else None
-        for part in content if isinstance(content, list) else ():
-            kind = part.get("type") if isinstance(part, dict) else None
-            url = part.get(kind) if kind in _URL_PARTS else inner(part, "file").get("file_data")
-            url = url.get("url") if isinstance(url, dict) else url
-            if isinstance(url, str) and can_be_read(url):
-                found.append(url)
-    return list(dict.fromkeys(found))
+    return [url for url in media_urls(messages, _URL_PARTS) if can_be_read(url)]
 
 
 class Contents:

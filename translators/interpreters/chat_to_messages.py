@@ -6,8 +6,8 @@ from translators.interpreters.base import Ask, Event, FailedError, Interpreter, 
 from translators.interpreters.chat_to_messages_answer import choice_of, usage_of
 from translators.interpreters.chat_to_messages_options import Options
 from translators.interpreters.chat_to_messages_stream import MessagesStream
-from translators.interpreters.chat_to_messages_turns import Turns, media_urls
-from translators.interpreters.common import chat_answer, said_object, said_text, wants_usage
+from translators.interpreters.chat_to_messages_turns import Turns
+from translators.interpreters.common import chat_answer, media_urls, said_object, said_text, wants_usage
 from translators.interpreters.failures import failure_in
 from translators.model import Protocol
 

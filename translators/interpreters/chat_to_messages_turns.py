@@ -220,22 +220,6 @@ class Turns:
         return block
 
 
-def media_urls(messages: object) -> list[str]:
-    """The http(s) URLs of pictures and documents in chat's messages; whatever is malformed is left to `Turns`."""
-    urls = []
-    for message in messages if isinstance(messages, list) else ():
-        content = message.get("content") if isinstance(message, dict) else None
-        for part in content if isinstance(content, list) else ():
-            if not isinstance(part, dict):
-                continue
-            held = part.get("image_url") if part.get("type") == "image_url" else part.get("file", part)
-            if isinstance(held, dict):
-                held = held.get("url", held.get("file_data"))
-            if isinstance(held, str) and held[:8].lower().startswith(("http://", "https://")):
-                urls.append(held)
-    return urls
-
-
 def _text(text: str) -> JsonObject:
     return {"type": "text", "text": text}
 

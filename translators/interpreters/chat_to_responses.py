@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Mapping
 
 from translators.interpreters.base import Ask, Event, Interpreter, JsonObject, Media, Settings, World
-from translators.interpreters.chat_to_messages_turns import media_urls
 from translators.interpreters.chat_to_responses_answer import chat_completion
 from translators.interpreters.chat_to_responses_request import responses_request
 from translators.interpreters.chat_to_responses_stream import ChatStream
-from translators.interpreters.common import said_object, wants_usage
+from translators.interpreters.common import media_urls, said_object, wants_usage
 from translators.model import Protocol
 
 

@@ -300,6 +300,22 @@ def wants_usage(body: JsonObject) -> bool:
     return inner(body, "stream_options").get("include_usage") is True
 
 
+def media_urls(messages: object, kinds: tuple[str, ...] = ("image_url",)) -> list[str]:
+    """The http(s) URLs of media in chat's messages, each once: of parts of these kinds, and of files. What is malformed is left to
+    who reads the turns."""
+    found = []
+    for message in messages if isinstance(messages, list) else ():
+        content = message.get("content") if isinstance(message, dict) else None
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, dict):
+                kind = part.get("type")
+                url = part.get(kind) if kind in kinds else inner(part, "file").get("file_data")
+                url = url.get("url") if isinstance(url, dict) else url
+                if isinstance(url, str) and url[:8].lower().startswith(("http://", "https://")):
+                    found.append(url)
+    return list(dict.fromkeys(found))
+
+
 # --- ids of calls -------------------------------------------------------------------------------------------------------------
 
 _SAFE_ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
