@@ -104,5 +104,7 @@ def test_I07_an_answer_that_breaks_off_is_an_error_for_every_sdk(
 ) -> None:
     failed = seen_in(look, client, platform, reader, case)["failed"]
     assert failed["class"] not in STUMBLES or failed["trace"].startswith(BROKE_OFF), failed["trace"]
-    if client != platform and client != "responses":  # in Python that SDK hands an error event on, and then misses the end
+    # In Python the responses SDK hands an error event on, and then misses the end; in JavaScript a stream that breaks drops
+    # what was not read yet, so that only the break is certain to be seen.
+    if client not in (platform, "responses") and reader != "js":
         assert "broke off" in failed["trace"]
