@@ -67,7 +67,8 @@ def read_body(data: bytes, content_type: str, *, comments: bool = False, uncheck
     media_type = content_type if content_type == JSON else content_type.partition(";")[0].strip().lower()
     # Many clients forget the type, or say text/plain to spare a preflight: JSON is what they all send.
     if media_type in (JSON, "", "text/plain", "text/json") or media_type.endswith("+json"):
-        return _read_json(without_comments(data) if comments else data, unchecked=unchecked)
+        data = without_comments(data) if comments else data
+        return Body(_JSON, read_object(data, unchecked=unchecked), data)
     if media_type == "multipart/form-data":
         return _read_multipart(data, content_type)
     if media_type == _URLENCODED:
@@ -81,7 +82,8 @@ def without_comments(data: bytes) -> bytes:
     return _COMMENT.sub(rb"\1", data) if b"//" in data else data
 
 
-def _read_json(data: bytes, *, unchecked: bool) -> Body:
+def read_object(data: bytes, *, unchecked: bool = False) -> dict[str, Any]:
+    """A JSON body, strictly. Raises RuleRefusal (400, 422)."""
     try:
         value = loads(data)
         if type(value) is not dict:
@@ -90,7 +92,7 @@ def _read_json(data: bytes, *, unchecked: bool) -> Body:
             find_spans(data, _WATCHED).refuse_duplicates()
     except BadJsonError as error:
         raise from_bad_json(error) from None
-    return Body(_JSON, value, data)
+    return value
 
 
 def _may_repeat(data: bytes) -> bool:

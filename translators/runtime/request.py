@@ -20,7 +20,7 @@ from translators.formats.strict_json import BadJsonError, loads
 from translators.model import Form, Handling, Platform, Route
 from translators.runtime import tasks
 from translators.runtime.answer import AnswerConversion, not_json
-from translators.runtime.bodies import DECIDING, Body, Kind, Pieces, bad_form, form_changes, from_bad_json, read_body
+from translators.runtime.bodies import DECIDING, Body, Kind, Pieces, bad_form, form_changes, from_bad_json, read_body, read_object
 from translators.runtime.branches import BranchPlan, asynchronous, edit_plan
 from translators.runtime.content import content, source
 from translators.runtime.failures import NOT_JSON, bad_answer, from_answer, parsed
@@ -62,6 +62,7 @@ class Prepared:
         "_handling",
         "_needs_body",
         "_needs_refs",
+        "_one_template",
         "_only_edits",
         "_plans",
         "_platform",
@@ -96,6 +97,7 @@ class Prepared:
         self._only_edits = len(self._plans) == 1 and self._plans[0].only_edits
         # the first branch, where it fits every request
         self._sole = next((plan for plan in self._plans[:1] if plan.branch.when is None and plan.branch.refuse is None), None)
+        self._one_template = self._sole is not None and self._sole.one_template
         self._needs_refs = bool(names & _REFERENCES)
         self._edits = edit_plan(self._plans, self._dropped)
         self._task: TaskRules | None = None
@@ -156,6 +158,11 @@ class Prepared:
                 return call, self._edits.apply(data, operations), None
             except BadJsonError as error:
                 raise from_bad_json(error) from None
+        if standing.templated is not None and data:
+            call, templated = standing.templated
+            made = templated(read_object(data), standing.scope)
+            if made is not None:
+                return call, made, None
         incoming = standing.incoming
         if self._needs_body:
             content_type = incoming.headers.get("content-type", "")
@@ -173,6 +180,8 @@ class Prepared:
                 standing.calls[key] = known
         if self._only_edits and body.kind is Kind.JSON and (same := plan.same_edits(incoming)) is not None:
             standing.edited = (known, same)
+        elif self._one_template and body.kind is Kind.JSON:
+            standing.templated = (known, plan.templated)
         return known, made, None if plan.answers.idle else AnswerConversion(plan.answers, scope)
 
     def _exchange(self, incoming: Incoming) -> Program:

@@ -4,7 +4,7 @@ A scope is a plain dict, made once for a side of an exchange; names that cost so
 a rule reads them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from translators.expressions.compile import Expression
@@ -36,17 +36,19 @@ class Standing:
     """What is the same for every request with one head and one model: `incoming` without its body, and what was made of it.
 
     A host that makes one for each head spares each request its part of the scope, and the calls whose head no body decides
-    (`calls`, by what they were made from; filled by the route's program): 2.5 us of a request. `edited` is the call of a route that
-    does the same edits to each JSON body, and these edits; `kept` is what a route that is more than one keeps besides.
+    (`calls`, by what they were made from; filled by the route's program): 2.5 us of a request. `edited`: the call of a route that
+    does the same edits to each JSON body, and these edits. `templated`: that of a route that puts each JSON body into one template,
+    and what does so (None: the body is not plain enough). `kept`: what a route that is more than one keeps besides.
     """
 
-    __slots__ = ("calls", "edited", "incoming", "kept", "scope")
+    __slots__ = ("calls", "edited", "incoming", "kept", "scope", "templated")
 
     def __init__(self, incoming: Incoming) -> None:
         self.incoming = incoming
         self.scope = client_scope(incoming, None, incoming.model)
         self.calls: dict[tuple[int, str | None], Call] = {}
         self.edited: tuple[Call, Sequence[Edit]] | None = None
+        self.templated: tuple[Call, Callable[[dict[str, Any], Values], bytes | None]] | None = None
         self.kept: dict[Any, Any] = {}
 
 

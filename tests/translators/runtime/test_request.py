@@ -11,9 +11,9 @@ from translators.formats.chunks import Chunks
 from translators.formats.forms import FileRef, form_scope, read_form
 from translators.formats.multipart import boundary_of
 from translators.formats.spans import SpanScanner
-from translators.model import Edit, FetchRule, Form, Media, Route
+from translators.model import Edit, FetchRule, Form, Media, Route, Unknown
 from translators.runtime.branches import filled
-from translators.runtime.request import prepare, program
+from translators.runtime.request import Prepared, prepare, program
 from translators.runtime.scope import Standing
 from translators.runtime.steps import Call, Fetched, Incoming, Pass, RuleRefusal
 
@@ -70,44 +70,66 @@ def test_a_call_whose_head_no_body_decides_is_made_once_for_all_bodies() -> None
     assert (one, two) == (b'{"b":1,"a":1}', b'{"b":2,"a":2}')
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b'{"model":"m","user":"u","max_tokens":1}',
-        b'{ "model" : "m" , "user":"u" }',
-        b'{"n":12345678901234567890123,"x":1E400,"y":0.10000000000000000001}',
-        b'{"\xc3\xa9":1,"a/b":2,"a\\/b":3,"\x7f":4}',
-        b'{"m\\u0061x_tokens":1}',
-        b"{}",
-        b"",
-        b'{"user":1,"user":2}',
-        b'{"model":"a","model":"b"}',
-        b'{"model":"a","mod\\u0065l":"b"}',
-        b'{"a":NaN}',
-        b'{"a":"\\ud800"}',
-        b'{"a":"\xff"}',
-        b"\xef\xbb\xbf{}",
-        b'{"a":1}x',
-        b"[1]",
-        b'{"a":' + b"[" * 128 + b"]" * 128 + b"}",
-        b'{"a":' + b"1" * 1001 + b"}",
-    ],
-)
+def outcome(prepared: Prepared, standing: Standing, data: bytes) -> tuple[object, ...]:
+    """What a body comes to: the call, or the refusal."""
+    try:
+        return prepared.call(standing, data)
+    except RuleRefusal as refused:
+        return refused.status, refused.code, refused.message
+
+
+BODIES = [
+    b'{"model":"m","user":"u","max_tokens":1}',
+    b'{ "model" : "m" , "user":"u" }',
+    b'{"n":12345678901234567890123,"x":1E400,"y":0.10000000000000000001}',
+    b'{"\xc3\xa9":1,"a/b":2,"a\\/b":3,"\x7f":4}',
+    b'{"m\\u0061x_tokens":1}',
+    b"{}",
+    b"",
+    b'{"user":1,"user":2}',
+    b'{"model":"a","model":"b"}',
+    b'{"model":"a","mod\\u0065l":"b"}',
+    b'{"a":NaN}',
+    b'{"a":"\\ud800"}',
+    b'{"a":"\xff"}',
+    b"\xef\xbb\xbf{}",
+    b'{"a":1}x',
+    b"[1]",
+    b'{"a":' + b"[" * 128 + b"]" * 128 + b"}",
+    b'{"a":' + b"1" * 1001 + b"}",
+]
+
+
+@pytest.mark.parametrize("data", BODIES)
 def test_P04_the_same_edits_come_to_the_same_whether_the_head_has_come_before_or_not(data: bytes) -> None:
     rule = route(branch(edits=edit("set", {"max_tokens": 5}) + edit("remove", ["user"]) + edit("default", {"stream": False})))
     prepared = prepare(platform(rule), rule)
 
-    def outcome(standing: Standing) -> tuple[object, ...]:
-        try:
-            call, made, convert = prepared.call(standing, data)
-        except RuleRefusal as refused:
-            return refused.status, refused.code, refused.message
-        return call, made, convert
-
     known = Standing(incoming(b""))
     prepared.call(known, b'{"model":"m"}')
     assert known.edited is not None
-    assert outcome(known) == outcome(Standing(incoming(b"")))
+    assert outcome(prepared, known, data) == outcome(prepared, Standing(incoming(b"")), data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *BODIES,
+        b'{"model":"m","b":[1]}',
+        b'{"model":"m","b":1,"c":2}',
+        b'{"model":"m","b":null,"t":4}',
+        b'{"model":"m","b":"x","t":1}',
+    ],
+)
+@pytest.mark.parametrize("unknown", list(Unknown))
+def test_P04_the_same_template_comes_to_the_same_whether_the_head_has_come_before_or_not(unknown: Unknown, data: bytes) -> None:
+    rule = route(branch(body=body({"model": "${model}", "b": "${body.b}", "t": "${to_number(body.t)}"}, unknown)))
+    prepared = prepare(platform(rule), rule)
+
+    known = Standing(incoming(b""))
+    prepared.call(known, b'{"model":"m","b":1,"t":"2"}')
+    assert known.templated is not None
+    assert outcome(prepared, known, data) == outcome(prepared, Standing(incoming(b"")), data)
 
 
 def test_edits_on_which_a_body_has_a_say_are_chosen_for_each_body() -> None:
