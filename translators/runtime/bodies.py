@@ -17,7 +17,7 @@ from translators.formats.forms import FileRef, form_content_type, form_scope, fr
 from translators.formats.multipart import MultipartError, RepeatedPartError, boundary_of
 from translators.formats.rewriter import MultipartRewriter
 from translators.formats.spans import Watch, find_spans
-from translators.formats.strict_json import BadJsonError, dumps, loads
+from translators.formats.strict_json import BadJsonError, dumps, loads, loads_telling
 from translators.runtime.failures import JSON
 from translators.runtime.steps import RuleRefusal
 from translators.runtime.target import refused
@@ -85,10 +85,10 @@ def without_comments(data: bytes) -> bytes:
 def read_object(data: bytes, *, unchecked: bool = False) -> dict[str, Any]:
     """A JSON body, strictly. Raises RuleRefusal (400, 422)."""
     try:
-        value = loads(data)
+        value, unrepeated = loads_telling(data)
         if type(value) is not dict:
             raise refused("the body is JSON, but not an object; send a JSON object", code="body_not_object")
-        if not unchecked and _may_repeat(data):
+        if not (unchecked or unrepeated) and _may_repeat(data):
             find_spans(data, _WATCHED).refuse_duplicates()
     except BadJsonError as error:
         raise from_bad_json(error) from None
