@@ -10,6 +10,7 @@ from math import inf
 from typing import cast
 
 from proxy.carry.carried import CarriedExchange
+from proxy.carry.changed import ChangedExchange, dispatch_of
 from proxy.carry.exchange import Exchange
 from proxy.carry.handled import HandledExchange
 from proxy.carry.upload import Upload
@@ -192,8 +193,11 @@ class ClientConnection(asyncio.Protocol, Timed):
         if total:
             self._total_at = worker.wheel.now + total
             worker.wheel.arm(self, self._total_at)
-        kind = HandledExchange if plan.handled else CarriedExchange
+        dispatch = dispatch_of(plan, length, body) if plan.settled else None
+        kind = ChangedExchange if dispatch is not None else HandledExchange if plan.handled else CarriedExchange
         exchange: Exchange = kind(self, plan, plan.request_id or worker.new_id())
+        if dispatch is not None:
+            exchange.dispatch = dispatch
         self.exchange = exchange
         try:
             exchange.start(length, body)

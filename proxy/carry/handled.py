@@ -246,6 +246,8 @@ class HandledExchange(ProgrammedExchange):
         except Exception:
             logger.exception("the program of a route failed")
             raise fault() from None
+        if work.plain and standing.settled:
+            self.plan.settled = True
         self._begin(work, call, data, convert)
 
     def _complete_large(self, gathering: Gathering, spans: Spans) -> None:

@@ -16,7 +16,7 @@ from proxy.wire.fields import NOTHING, field_line
 from proxy.wire.head import RequestHead
 from proxy.wire.names import CREDENTIALS, NEVER_FORWARDED
 from proxy.wire.refusal import Refusal
-from translators.model import Handling, Route
+from translators.model import Handling, OnAbort, Route
 from translators.runtime.scope import Standing
 from translators.runtime.steps import Call, Headers, Incoming
 from translators.signing.canonical import Field
@@ -41,7 +41,7 @@ class Work:
     __slots__ = (
         "_blocks", "_credentials",
         "_headers", "_heads", "_maker", "_method", "_model", "_path", "_prefix", "_public", "_query", "_target",
-        "body_limit", "handling", "may_defer", "pool", "prepared", "retry", "route", "served", "standing", "usage",
+        "body_limit", "handling", "may_defer", "plain", "pool", "prepared", "retry", "route", "served", "standing", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +82,15 @@ class Work:
         own = self.handling.usage if self.handling is not None else None
         self.usage = own or served.platform.usage  # where the rule says that the token counts stand
         self.retry = self.handling.retry if self.handling is not None else None
+        # nothing but the body of a call can differ from what another client would get
+        self.plain = (
+            self.handling is not None
+            and self.handling.on_client_abort is OnAbort.CANCEL
+            and self.retry is None
+            and self.usage is None
+            and served.credential is None
+            and head.method != "HEAD"
+        )
 
     @property
     def answer_limit(self) -> int:

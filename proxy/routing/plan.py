@@ -153,6 +153,7 @@ class Plan:
         "prepared",
         "protocol",
         "request_id",
+        "settled",
         "suffix",
         "table",
     )
@@ -190,6 +191,7 @@ class Plan:
         # how large a form may be that passes part by part (0: no limit); None: forms are held, or it is not known yet
         self.form_limit = form_limit(served, route) if served is not None else None
         self.needs_model = False
+        self.settled = False  # a request with this head came to a call of which the body decides the body only
         self._settle(destination, build)
 
     def _settle(self, destination: Destination, build: "Builder") -> None:

@@ -51,6 +51,11 @@ class Standing:
         self.templated: tuple[Call, Callable[[dict[str, Any], Values], bytes | None]] | None = None
         self.kept: dict[Any, Any] = {}
 
+    @property
+    def settled(self) -> bool:
+        """Whether a body can make a difference to the body of the call only."""
+        return self.edited is not None or self.templated is not None
+
 
 def answer_scope(client: Mapping[str, Any], body: Any, status: int, headers: Mapping[str, str]) -> Values:
     """The scope of the answer side: what the client's had goes on, its `body` is `request` now."""
