@@ -267,11 +267,6 @@ class EditPlan:
         return self._tokens[key]
 
 
-def compile_paths(edits: Iterable[Edit], reads: Iterable[Path] = ()) -> EditPlan:
-    """A plan for edits on these paths; `reads` are further paths to find, for `read`. Raises ValueError for impossible ones."""
-    return EditPlan(edits, reads)
-
-
 class _Run:
     """The edits of one request on one text."""
 

@@ -1,4 +1,4 @@
-"""Cutting a stream of bytes into its events: server-sent events, lines, elements of a JSON array.
+"""Cutting a stream of bytes into its events: server-sent events, lines.
 
 The cutters take bytes as they come and give whole events, the same ones at every cut. An event keeps its own bytes (`raw`), so
 that one which no rule names passes as it was; what an event means, and what becomes of it, is decided elsewhere. No cutter
@@ -8,15 +8,13 @@ Server-sent events follow the WHATWG HTML standard, "Interpreting an event strea
 """
 
 import re
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 MAX_EVENT = 16 * 1024 * 1024  # bytes, `sse_event` of the table of limits
 BOM = b"\xef\xbb\xbf"
 CR, LF = 0x0D, 0x0A
 
 _LINE_END = re.compile(rb"\r|\n")
-_OUTSIDE_STRING = re.compile(rb'["\[\]{},]')
-_INSIDE_STRING = re.compile(rb'["\\]')
 _BLANK = b" \t\r\n"
 
 
@@ -35,16 +33,6 @@ class Event(NamedTuple):
     id: str | None = None
     retry: int | None = None
     others: tuple[bytes, ...] = ()
-
-
-class Cutter(Protocol):
-    """What all cutters here can do."""
-
-    def feed(self, data: bytes) -> list[Event]:
-        """The events that these bytes complete; raises EventTooLargeError."""
-
-    def finish(self) -> bytes:
-        """The bytes of an unfinished last event, in order that they can be carried on; empty when there is none."""
 
 
 class EventTooLargeError(Exception):
@@ -316,84 +304,3 @@ class LineCutter:
     def _check(self, events: list[Event]) -> None:
         if len(self._pending) > self._limit:
             raise EventTooLargeError(self._limit, events, self.finish())
-
-
-class ElementCutter:
-    """Cuts the elements of one JSON array that arrives piece by piece.
-
-    `raw` holds the element with the bracket, comma and white space before it, `data` the element alone; what closes the array
-    comes from `finish`, and so does all of a body that is no array, as errors often are. An object or array is given as soon as it
-    closes. Only brackets, commas and strings are looked at: whether an element is valid JSON is its reader's affair.
-    """
-
-    __slots__ = ("_closed", "_depth", "_escaped", "_first", "_in_string", "_limit", "_pending", "_searched")
-
-    def __init__(self, limit: int = MAX_EVENT) -> None:
-        self._limit = limit
-        self._pending = bytearray()
-        self._searched = 0
-        self._closed = False  # the array has ended, or it is none
-        self._depth = 0  # 1: between the elements of the array
-        self._in_string = False
-        self._escaped = False  # the byte at `_searched` stands after a backslash
-        self._first = True
-
-    def feed(self, data: bytes) -> list[Event]:
-        self._pending += data
-        events: list[Event] = []
-        start = 0
-        while (stop := self._next_end()) >= 0:
-            if self._content(start, stop):
-                if stop - start > self._limit:
-                    raise EventTooLargeError(self._limit, events, bytes(self._pending[start:]))
-                events.append(Event(bytes(self._pending[start:stop]), None, self._content(start, stop)))
-                self._first = False
-                start = stop
-        del self._pending[:start]
-        self._searched -= start
-        if len(self._pending) > self._limit:
-            raise EventTooLargeError(self._limit, events, self.finish())
-        return events
-
-    def finish(self) -> bytes:
-        rest = bytes(self._pending)
-        self._pending.clear()
-        self._searched = 0
-        return rest
-
-    def _content(self, start: int, stop: int) -> bytes:
-        """The element between the two places; empty when there are only separators."""
-        text = bytes(self._pending[start:stop]).strip(_BLANK)
-        return text.removeprefix(b"[" if self._first else b",").strip(_BLANK)
-
-    def _next_end(self) -> int:
-        """The next place where an element may end; -1 when the bytes are used up."""
-        pending = self._pending
-        while self._searched < len(pending) and not self._closed:
-            if self._escaped:
-                self._escaped = False
-                self._searched += 1
-                continue
-            found = (_INSIDE_STRING if self._in_string else _OUTSIDE_STRING).search(pending, self._searched)
-            if not found:
-                self._searched = len(pending)
-                break
-            place = found.start()
-            self._searched = place + 1
-            token = found[0]
-            if self._depth == 0 and (token != b"[" or pending[:place].strip(_BLANK)):
-                self._closed = True
-            elif token == b'"':
-                self._in_string = not self._in_string
-            elif token == b"\\":
-                self._escaped = True
-            elif token in b"[{":
-                self._depth += 1
-            elif token in b"]}":
-                self._depth -= 1
-                self._closed = self._depth == 0
-                if self._depth <= 1:
-                    return place + self._depth  # with its own bracket, without the array's
-            elif self._depth == 1:
-                return place
-        return -1

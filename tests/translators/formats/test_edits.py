@@ -17,7 +17,6 @@ from translators.formats.edits import (
     Remove,
     Rename,
     Set,
-    compile_paths,
     format_path,
     parse_path,
     read,
@@ -29,7 +28,7 @@ from translators.formats.strict_json import BadJsonError
 
 def edited(text: bytes, *operations: Edit) -> bytes:
     """The text edited as a whole; the same must come out of its pieces."""
-    plan = compile_paths(operations)
+    plan = EditPlan(operations)
     whole = plan.apply(text, operations)
     for size in (1, 7, 1000):
         assert in_pieces(plan, text, operations, size) == whole
@@ -101,7 +100,7 @@ CASES: list[tuple[str, bytes, Edit, bytes]] = [
 def test_P04_an_edit_changes_exactly_its_bytes(text: bytes, edit: Edit, result: bytes) -> None:
     assert edited(text, edit) == result
     if text == result:
-        assert compile_paths([edit]).apply(text, [edit]) is text
+        assert EditPlan([edit]).apply(text, [edit]) is text
 
 
 MANY: list[tuple[str, bytes, list[Edit], bytes]] = [
@@ -176,7 +175,7 @@ def test_an_error_names_the_path() -> None:
 
 def test_one_plan_serves_requests_with_different_edits() -> None:
     first, second = (Set(("a",), b"1"), Remove(("b",))), (Default(("a",), b"2"), Rename(("b",), ("c",)))
-    plan = compile_paths((*first, *second))
+    plan = EditPlan((*first, *second))
     text = b'{"b":0,"x":"}"}'
     for _ in range(2):
         assert plan.apply(text, first) == b'{"x":"}","a":1}'
@@ -198,14 +197,14 @@ def test_a_value_put_in_by_an_edit_is_held_to_the_same_rules() -> None:
 @pytest.mark.parametrize("new", [("a",), ("a", "b"), ()])
 def test_a_rename_into_itself_is_no_plan(new: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="cannot be renamed"):
-        compile_paths([Rename(("a",), new)])
+        EditPlan([Rename(("a",), new)])
 
 
 def test_an_operation_must_be_known_to_its_plan() -> None:
     with pytest.raises(ValueError, match="no path of this plan"):
-        compile_paths([Remove(("a",))]).apply(b"{}", [Remove(("b",))])
+        EditPlan([Remove(("a",))]).apply(b"{}", [Remove(("b",))])
     with pytest.raises(ValueError, match="at least one key"):
-        compile_paths([Remove(())])
+        EditPlan([Remove(())])
 
 
 # --- paths --------------------------------------------------------------------------------------------------------------------
@@ -245,7 +244,7 @@ def test_a_large_body_leaves_as_the_pieces_it_came_in() -> None:
     pieces = [b'{"model":"m","image":"', *[bytes([65 + i]) * 65536 for i in range(20)], b'","user":"u"}']
     chunks = Chunks(pieces)
     operations = [Set(("model",), b'"k"'), Remove(("user",)), Default(("n",), b"1")]
-    plan = compile_paths(operations)
+    plan = EditPlan(operations)
     scanner = SpanScanner(plan.watch)
     for piece in pieces:
         scanner.feed(piece)
@@ -259,7 +258,7 @@ def test_a_large_body_leaves_as_the_pieces_it_came_in() -> None:
 
 def test_a_watched_member_of_a_large_body_is_read_alone() -> None:
     text = b'{"model":"m","big":123456789012345678901234567890,"o":{"s":true,"t":[1,2]},"junk":"' + b"x" * 1000 + b'"}'
-    plan = compile_paths([Remove(("model",))], [("big",), ("o", "s"), ("o",), ("none",)])
+    plan = EditPlan([Remove(("model",))], [("big",), ("o", "s"), ("o",), ("none",)])
     scanner = SpanScanner(plan.watch)
     chunks = Chunks(text[i : i + 11] for i in range(0, len(text), 11))
     for view in chunks.slices(0, len(chunks)):
@@ -376,7 +375,7 @@ def test_P04_edits_do_what_the_slow_model_does_and_touch_nothing_else(document: 
 @given(documents(unique=False))
 @settings(max_examples=50, deadline=None)
 def test_P04_no_operation_gives_the_same_bytes_object(document: Document) -> None:
-    plan = compile_paths([Set(("a",)), Default(("b", "c"))])
+    plan = EditPlan([Set(("a",)), Default(("b", "c"))])
     assert plan.apply(document.text, []) is document.text
 
 

@@ -1,6 +1,5 @@
 """Streams cut into events: every line end, every cut, nothing lost, nothing held that is whole."""
 
-import json
 import re
 from itertools import pairwise
 
@@ -9,8 +8,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from translators.formats.events import (
-    Cutter,
-    ElementCutter,
     Event,
     EventCutter,
     EventTooLargeError,
@@ -52,7 +49,7 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(places)]
 
 
-def cut_all(cutter: Cutter, parts: list[bytes]) -> tuple[list[Event], bytes]:
+def cut_all(cutter: EventCutter | LineCutter, parts: list[bytes]) -> tuple[list[Event], bytes]:
     events = [event for part in parts for event in cutter.feed(part)]
     return events, cutter.finish()
 
@@ -230,46 +227,3 @@ def test_G07_a_line_at_the_limit_passes_and_one_byte_more_is_refused() -> None:
         with pytest.raises(EventTooLargeError) as caught:
             cut_all(LineCutter(10), [b"{}\n", *parts])
         assert caught.value.rest == b"".join(parts)
-
-
-JSON = st.recursive(
-    st.none() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-)
-
-
-@settings(max_examples=80, deadline=None)
-@given(st.lists(JSON, max_size=5), st.lists(st.integers(0, 500), max_size=8), st.sampled_from([None, 1]))
-def test_the_elements_of_an_array_come_the_same_at_every_cut(values: list[object], cuts: list[int], indent: int | None) -> None:
-    stream = json.dumps(values, indent=indent, ensure_ascii=False).encode("utf-8", "replace")
-    events, rest = cut_all(ElementCutter(), pieces(stream, cuts))
-    assert [json.loads(event.data or b"") for event in events] == json.loads(stream)
-    assert b"".join(event.raw for event in events) + rest == stream
-
-
-def test_G11_an_element_is_given_when_it_closes_and_not_with_the_next_comma() -> None:
-    cutter = ElementCutter()
-    assert [event.data for event in cutter.feed(b'[{"a":"]}\\""}')] == [b'{"a":"]}\\""}']
-    assert cutter.feed(b"\n,\n") == []
-    assert [event.raw for event in cutter.feed(b"{}]")] == [b"\n,\n{}"]
-    assert cutter.finish() == b"]"
-
-
-def test_an_element_over_the_limit_is_refused_with_nothing_lost() -> None:
-    cutter = ElementCutter(8)
-    with pytest.raises(EventTooLargeError) as caught:
-        cutter.feed(b"[{},[1,2,3,4]]")
-    assert [event.raw for event in caught.value.events] == [b"[{}"]
-    assert caught.value.rest == b",[1,2,3,4]]"
-
-
-@pytest.mark.parametrize("stream", [b'{"error":{"code":[1]}}', b'"[1,2]"', b"x[1,2]", b"]]{}[{}]", b"1, 2", b""])
-def test_G13_what_is_no_array_is_handed_out_whole(stream: bytes) -> None:
-    for parts in ([stream], [stream[i : i + 1] for i in range(len(stream))]):
-        assert cut_all(ElementCutter(), parts) == ([], stream)
-
-
-def test_what_follows_the_end_of_an_array_is_handed_out_as_bytes() -> None:
-    events, rest = cut_all(ElementCutter(), [b"[1]", b'\n{"a":{}},[2]'])
-    assert [event.data for event in events] == [b"1"]
-    assert rest == b']\n{"a":{}},[2]'
