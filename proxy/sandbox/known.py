@@ -15,7 +15,7 @@ from proxy.sandbox.asked import Asked, Leaf, leaves, plain_path
 from translators.examples import ANY
 from translators.expressions.compile import EvaluationError, Expression, is_true
 from translators.formats.strict_json import BadJsonError, dumps, loads
-from translators.model import Example, Handling, Message, Platform, Route, Send, Task, Text
+from translators.model import ErrorRule, Example, Handling, Message, Platform, Route, Send, Task, Text
 from translators.paths import PathTable
 
 _ID = re.compile(r"\$\{\s*id\s*\}")
@@ -116,7 +116,8 @@ def _known(platform: Platform, example: Example, call: Known, handling: Handling
     last = place == len(example.calls) - 1
     answer = call.answer
     body = body_of(answer)
-    failure = _failure(platform, example, answer, body, last=last)
+    rule = handling.errors if handling is not None and handling.errors is not None else platform.errors
+    failure = _failure(rule, example, answer, body, last=last)
     task, task_id, state, part = call.task, None, None, Part.NONE
     if task is not None and handling is not None:
         scope = scope_of(answer, body)
@@ -131,12 +132,11 @@ def _known(platform: Platform, example: Example, call: Known, handling: Handling
     return replace(call, part=part, failure=failure, task_id=task_id, state=state)
 
 
-def _failure(platform: Platform, example: Example, answer: Message | None, body: Any, *, last: bool) -> int | None:
+def _failure(rule: ErrorRule | None, example: Example, answer: Message | None, body: Any, *, last: bool) -> int | None:
     """The status under which a failure is known, None where the answer is none."""
     if answer is None:
         return None
     own = answer.status or 200
-    rule = platform.errors
     failed = own >= 400 or (rule is not None and rule.when is not None and is_true(value_from(rule.when, scope_of(answer, body))))
     if not failed:
         return None

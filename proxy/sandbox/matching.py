@@ -69,7 +69,7 @@ def pictured(calls: Sequence[Known], asked: Asked) -> Known | None:
     """The call whose answer holds media, if the request says all the words that tell it from calls whose answer holds none."""
     said = said_by(asked.query, asked.body)
     drawing = [call for call in calls if call.failure is None and call.answer is not None and _MEDIA.search(repr(call.answer))]
-    plain = frozenset[Leaf]().union(*(call.said for call in calls if call not in drawing))
+    plain = frozenset[Leaf]().union(*(call.said for call in calls if call.failure is None and call not in drawing))
     telling = [(frozenset(leaf for leaf in call.said - plain if _is_word(leaf)), call) for call in drawing]
     fitting = [(len(words), -place, call) for place, (words, call) in enumerate(telling) if words and words <= said]
     return max(fitting)[2] if fitting else None
