@@ -5,14 +5,12 @@ Here is the first half, from the head to the program; the second is in `programm
 whole call comes this way too, without a program.
 """
 
-import logging
-
 from proxy.carry.carried import CarriedExchange
 from proxy.carry.converted import ASIDE
 from proxy.carry.forming import Form, FormSending
 from proxy.carry.gathering import Gathering, decoded, too_large_to_hold
 from proxy.carry.programmed import ProgrammedExchange
-from proxy.carry.refusals import fault, refusal_of
+from proxy.carry.refusals import raised, refusal_of
 from proxy.carry.upload import PEEK, Upload, twice
 from proxy.routing.calls import Work, form_limit
 from proxy.routing.plan import Dispatch
@@ -28,8 +26,6 @@ from translators.runtime.bodies import from_bad_json, no_boundary
 from translators.runtime.request import Prepared
 from translators.runtime.scope import Standing
 from translators.runtime.steps import RuleRefusal
-
-logger = logging.getLogger("dragoman.handled")
 
 
 class HandledExchange(ProgrammedExchange):
@@ -163,11 +159,8 @@ class HandledExchange(ProgrammedExchange):
         assert work.prepared is not None
         try:
             found = work.prepared.streamed_form(work.incoming(b""))
-        except RuleRefusal as refusal:
-            raise refusal_of(refusal) from None
-        except Exception:
-            logger.exception("the program of a route failed")
-            raise fault() from None
+        except Exception as error:
+            raise raised(error) from None
         if found is None:  # there are two types, of which `_form` has seen the first
             raise refusal_of(no_boundary())
         passed, rewriter = found
@@ -241,11 +234,8 @@ class HandledExchange(ProgrammedExchange):
         """Make the one call that the route comes to: no program runs for it (10 us less, with all that this spares)."""
         try:
             call, data, convert = prepared.call(standing, body)
-        except RuleRefusal as refusal:
-            raise refusal_of(refusal) from None
-        except Exception:
-            logger.exception("the program of a route failed")
-            raise fault() from None
+        except Exception as error:
+            raise raised(error) from None
         if work.plain and standing.settled:
             self.plan.settled = True
         self._begin(work, call, data, convert)
@@ -259,11 +249,8 @@ class HandledExchange(ProgrammedExchange):
         assert work.prepared is not None
         try:
             passed = work.prepared.large(work.incoming(b""), Chunks(gathering.pieces), spans)
-        except RuleRefusal as refusal:
-            raise refusal_of(refusal) from None
-        except Exception:
-            logger.exception("the program of a route failed")
-            raise fault() from None
+        except Exception as error:
+            raise raised(error) from None
         self._begin(work, passed.call, passed.call.body, passed.convert)
 
     def _counted(self, dispatch: Dispatch) -> Work:

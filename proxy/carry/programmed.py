@@ -14,7 +14,7 @@ from proxy.carry.called import CalledExchange
 from proxy.carry.downstream import Downstream, Gone
 from proxy.carry.exchange import CLIENT_LEFT, Exchange
 from proxy.carry.orchestration import Host, Sink
-from proxy.carry.refusals import fault, refusal_of
+from proxy.carry.refusals import fault, raised, refusal_of
 from proxy.carry.replies import reply_headers
 from proxy.outcomes import Outcome, Phase
 from proxy.routing.plan import Plan
@@ -63,11 +63,8 @@ class ProgrammedExchange(CalledExchange):
             step = next(program)
         except StopIteration as end:
             result: Result = end.value
-        except RuleRefusal as refusal:
-            raise refusal_of(refusal) from None
-        except Exception:
-            logger.exception("the program of a route failed")
-            raise fault() from None
+        except Exception as error:
+            raise raised(error) from None
         else:
             self.phase = Phase.WAIT
             self._spawn(self._orchestrate(program, step))

@@ -9,26 +9,23 @@ from typing import Any, Final
 
 from translators.interpreters.base import Ask, JsonObject, Media, UntranslatableError
 from translators.interpreters.common import NO_FIELD, need_list, need_object, need_objects, need_text, unknown_kind
-from translators.interpreters.responses_words import OWN_THOUGHTS
+from translators.interpreters.responses_words import OWN_THOUGHTS, SAME_MEMBERS
 
 LeaveOut = Callable[[str, str], None]  # takes the path of a field that responses cannot say, and the reason
 
-# Members that say the same in responses, under the same name.
-_SAME: Final = (
-    "temperature",
-    "top_p",
-    "parallel_tool_calls",
-    "metadata",
-    "user",
-    "safety_identifier",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "prompt_cache_options",
-    "service_tier",
-    "moderation",
-)
 _READ: Final = frozenset(
-    {*_SAME, "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "tools", "tool_choice"}
+    {
+        *SAME_MEMBERS,
+        "model",
+        "messages",
+        "stream",
+        "stream_options",
+        "max_tokens",
+        "max_completion_tokens",
+        "n",
+        "tools",
+        "tool_choice",
+    }
     | {"response_format", "verbosity", "reasoning_effort", "logprobs", "top_logprobs", "store", "web_search_options"}
     | {"modalities", "audio", "functions", "function_call"}
 )
@@ -43,7 +40,7 @@ def responses_request(ask: Ask, media: Mapping[str, Media], leave_out: LeaveOut)
     out: JsonObject = {"model": ask.model, "input": items.read(body.get("messages"))}
     if items.instructions is not None:
         out["instructions"] = items.instructions
-    out |= {name: body[name] for name in _SAME if body.get(name) is not None}
+    out |= {name: body[name] for name in SAME_MEMBERS if body.get(name) is not None}
     limit = body.get("max_completion_tokens")
     limit = body.get("max_tokens") if limit is None else limit
     if limit is not None:

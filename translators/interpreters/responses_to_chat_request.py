@@ -9,26 +9,12 @@ from typing import Any, Final
 from translators.interpreters.base import Ask, JsonObject, Media, UntranslatableError
 from translators.interpreters.common import NO_FIELD, Origins, need_list, need_object, need_objects, need_text, unknown_kind
 from translators.interpreters.responses_to_chat_items import Items, LeaveOut
-from translators.interpreters.responses_words import INPUT_SCHEMA, ToolName, function_name
+from translators.interpreters.responses_words import INPUT_SCHEMA, SAME_MEMBERS, ToolName, function_name
 
 _STATE: Final = ("previous_response_id", "conversation", "prompt", "context_management")
-# Members that say the same in chat, under the same name.
-_SAME: Final = (
-    "temperature",
-    "top_p",
-    "parallel_tool_calls",
-    "metadata",
-    "user",
-    "safety_identifier",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "prompt_cache_options",
-    "service_tier",
-    "moderation",
-)
 # Members that are read here by themselves, or whose loss changes nothing: framing, and what a client tells of itself.
 _READ: Final = frozenset(
-    {*_SAME, "model", "input", "instructions", "stream", "stream_options", "max_output_tokens", "top_logprobs", "tools"}
+    {*SAME_MEMBERS, "model", "input", "instructions", "stream", "stream_options", "max_output_tokens", "top_logprobs", "tools"}
     | {"tool_choice", "text", "reasoning", "include", "store", "background", "truncation", "client_metadata", *_STATE}
 )
 _HOSTED: Final = "the platform has no such tool of its own; leave it out, or let the rule drop it (`unsupported: drop`)"
@@ -47,7 +33,7 @@ def chat_request(
     out: JsonObject = {"model": ask.model}
     items = Items(media, leave_out, origins, history=history)
     out["messages"] = items.messages(body.get("instructions"), body.get("input"))
-    out |= {name: body[name] for name in _SAME if body.get(name) is not None}
+    out |= {name: body[name] for name in SAME_MEMBERS if body.get(name) is not None}
     if body.get("max_output_tokens") is not None:
         out["max_completion_tokens"] = body["max_output_tokens"]
         origins["max_completion_tokens"] = "max_output_tokens"

@@ -11,6 +11,21 @@ from translators.interpreters.base import JsonObject
 from translators.interpreters.carriers import GENERATE
 from translators.interpreters.common import count, inner, text_of
 
+# Members of a request that say the same in chat and in responses, under the same name.
+SAME_MEMBERS: Final = (
+    "temperature",
+    "top_p",
+    "parallel_tool_calls",
+    "metadata",
+    "user",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "prompt_cache_options",
+    "service_tier",
+    "moderation",
+)
+
 # --- usage --------------------------------------------------------------------------------------------------------------------
 
 
