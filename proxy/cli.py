@@ -174,8 +174,8 @@ async def _run(settings: Settings) -> int:
     reloads: list[asyncio.Task[bool]] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)  # before the start: unhandled, it would end a gateway that is just ready
     await gateway.start()
-    loop.add_signal_handler(signal.SIGHUP, on_hangup)
     _quiet_collector()
     print(gateway.welcome(), file=sys.stderr, flush=True)
     await stop.wait()

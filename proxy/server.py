@@ -78,7 +78,14 @@ class Gateway:
     # -- start
 
     async def start(self) -> None:
-        """Load, check, open the listeners. Raises StartError, or translators.problems.InvalidFileError."""
+        """Load, check, open the listeners. Raises StartError, or translators.problems.InvalidFileError.
+
+        A reload that is asked for meanwhile waits for the end of this.
+        """
+        async with self._reloading:
+            await self._start()
+
+    async def _start(self) -> None:
         self._check_parser()
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_log_loop_error)
@@ -92,6 +99,7 @@ class Gateway:
             rules = load_rules(self.settings)
             await self._start_sandbox(rules)
             self._assemble(rules, HeadParser(loop), self._access_log)
+            await self._watch.start()
             await self._listen()
             self._check_own_upstreams(self.worker.table)
             await self._open_store()
@@ -105,7 +113,6 @@ class Gateway:
         self._ready = True
         self.metrics.ready.set(1)
         self._note_load()
-        await self._watch.start()
 
     def _check_parser(self) -> None:
         try:

@@ -356,7 +356,7 @@ async def test_case50_a_black_holed_connect_is_504_at_t_connect() -> None:
         async with stage(rules={"test": rule_file(f"http://127.0.0.1:{port}")}, timeouts={"t_connect": 0.6}) as scene:
             started = time.monotonic()
             check_local(await scene.asks(post()), 504, "connection_timeout")
-            assert 0.5 <= time.monotonic() - started <= 2.0
+            assert 0.5 <= time.monotonic() - started <= 4.5
 
 
 @pytest.mark.parametrize("flaw", ["self-signed", "wrong name", "expired", "unknown authority"])

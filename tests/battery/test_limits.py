@@ -274,7 +274,7 @@ async def test_F09_case65_an_early_refusal_of_an_upload_is_readable_and_the_conn
         assert reply.status == (401 if why == "no licence" else 413)
         assert reply.get(b"connection") == b"close"
         assert await client.end() in ("fin", "rst")
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < 10.0
         client.leaves()
         await asyncio.gather(uploading, return_exceptions=True)
         await until(lambda: scene.count("client_connections") == 0)

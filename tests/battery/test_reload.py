@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -219,6 +220,23 @@ async def test_M05_a_burst_of_writes_is_one_change() -> None:
     assert changes == 1
 
 
+@async_test(loops=False)
+async def test_M05_a_reload_asked_for_during_the_start_comes_after_it() -> None:
+    async with stage(started=False) as scene:
+        starting = asyncio.ensure_future(scene.gateway.start())
+        await asyncio.sleep(0)  # the start has begun and is not over: the sandbox and the listeners are awaited
+        assert not starting.done()
+        rules_of(scene).write_text(version(scene.peer.url, 9))
+        assert await scene.gateway.reload() is True
+        assert starting.done()
+        client = await scene.client()
+        await client.says(get())
+        heard = await scene.peer.hears()
+        assert heard.get(b"x-one") == b"v9"
+        await heard.say(OK)
+        assert (await client.hears()).status == 200
+
+
 @async_test(loops=False, patience=30)
 async def test_M05_sighup_loads_anew() -> None:
     async with Peer(refuse_mixed) as peer, serve(peer.url) as served:
@@ -227,14 +245,43 @@ async def test_M05_sighup_loads_anew() -> None:
 
         async def asks() -> bytes | None:
             client = await served.client()
-            await client.says(get())
-            assert (await client.hears()).status == 200
-            client.leaves()
+            try:
+                await client.says(get())
+                assert (await client.hears()).status == 200
+            finally:
+                client.leaves()
             return peer.requests[-1].get(b"x-one")
 
         async with asyncio.timeout(5):
             while await asks() != b"v9":
                 await asyncio.sleep(0.02)
+
+
+EARLY = """
+import os, signal, sys
+from proxy.cli import main
+from proxy.server import Gateway
+
+start = Gateway.start
+
+async def hung_up(gateway):
+    os.kill(os.getpid(), signal.SIGHUP)
+    await start(gateway)
+
+Gateway.start = hung_up
+sys.exit(main(sys.argv[4:]))  # after -c: python -m proxy
+"""
+
+
+@async_test(loops=False, patience=60)
+async def test_M05_a_sighup_during_the_start_ends_nothing() -> None:
+    async with Peer(says(OK)) as peer, serve(peer.url, prefix=(sys.executable, "-c", EARLY)) as served:
+        while "a new configuration is in use" not in served.log():
+            await asyncio.sleep(0.02)
+        client = await served.client()
+        await client.says(get())
+        assert (await client.hears()).status == 200
+        client.leaves()
 
 
 def test_M05_the_hash_sees_content_and_names_and_nothing_else(tmp_path: Path) -> None:

@@ -143,12 +143,14 @@ async def stage(
     environ: Mapping[str, str] | None = None,
     resolver: Any = None,
     noisy: bool = False,
+    started: bool = True,
     **settings: Any,
 ) -> AsyncIterator[Stage]:
     """A gateway in this process and loop, open to all, in front of `peer` (an interactive one when none is given).
 
     `rules` are files by platform name and replace the one of the test platform; `extra` is appended to it. `noisy` allows
-    exceptions that reach the loop's handler (never used to hide one that a rule forbids).
+    exceptions that reach the loop's handler (never used to hide one that a rule forbids). `started=False` leaves the start to
+    the test.
     """
     peer = peer or Peer()
     with tempfile.TemporaryDirectory() as name:
@@ -173,7 +175,8 @@ async def stage(
         secrets = {f"{platform.upper()}_KEY": f"sk-test-{platform}-secret" for platform in rules or ()}
         gateway = Gateway(chosen, environ={**secrets, **CREDENTIALS, **(environ or {})}, **more)
         async with peer:
-            await gateway.start()
+            if started:
+                await gateway.start()
             asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
             scene = Stage(gateway, peer, directory, errors)
             try:
@@ -276,7 +279,7 @@ async def serve(
             await process.wait()
 
 
-async def _ready(served: Served, within: float = 10.0) -> None:
+async def _ready(served: Served, within: float = 30.0) -> None:
     async with asyncio.timeout(within):
         while True:
             assert served.process.returncode is None, f"it ended with {served.process.returncode}: {served.log()}"
