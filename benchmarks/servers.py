@@ -100,6 +100,7 @@ class Processes:
         port, admin, path = self.site.port(server.name), self.site.admin(server.name), server.ready_path
         command = system.pinned(system.GATEWAY_CPU, server.command(self.site))
         environment = {**os.environ, **server.environment}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed gateway is compiled once, not at every start
         ready = (lambda: _answers_200(admin, path)) if path else (lambda: _accepts(port))
         return self._start(server.name, command, port, environment, ready)
 
