@@ -28,7 +28,7 @@ def snippet(name: str) -> str:
 
 
 def chat(address: str, path: str, model: str) -> tuple[int, dict[str, object]]:
-    connection = http.client.HTTPConnection(address, timeout=10)
+    connection = http.client.HTTPConnection(address, timeout=60)
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello"}]})
     try:
         connection.request("POST", path, body, {"Content-Type": "application/json"})
@@ -50,7 +50,7 @@ def test_the_sdk_examples_of_the_readme_get_an_answer(name: str) -> None:
             [sys.executable, "-W", "error", "-c", code.replace("127.0.0.1:8080", address)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
     assert done.returncode == 0, done.stderr
     assert "sandbox" in done.stdout
@@ -95,7 +95,7 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
 
 def test_the_demo_streams_an_answer_and_shows_that_it_was_counted() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "proxy.demo", "openai", "gpt-4o-mini"], capture_output=True, text=True, timeout=60, cwd=ROOT
+        [sys.executable, "-m", "proxy.demo", "openai", "gpt-4o-mini"], capture_output=True, text=True, timeout=120, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
     assert "sandbox" in done.stdout.partition("\n< ")[2]
@@ -138,7 +138,7 @@ def test_the_license_is_the_full_text() -> None:
 def test_every_target_of_the_makefile_is_explained_by_make_help() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     targets = set(re.findall(r"^\.PHONY: (\w+)$", makefile, re.MULTILINE)) - {"node"}
-    helped = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True).stdout
+    helped = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
     assert (
         set(re.findall(r"^ *make (\w+) +\S", helped, re.MULTILINE)) == targets >= {"demo", "test", "lint", "bench", "clean", "help"}
     )
@@ -152,6 +152,8 @@ def test_the_verification_is_executable_and_valid_bash() -> None:
 
 # --- the wheel
 
+PATIENT_PIP = {**os.environ, "PIP_RETRIES": "10", "PIP_DEFAULT_TIMEOUT": "30"}  # it asks a registry
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -162,7 +164,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     command = [sys.executable, "-m", "pip", "wheel", "--verbose", "--no-deps", "--wheel-dir", str(target), str(source)]
-    built = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    built = subprocess.run(command, capture_output=True, text=True, timeout=300, env=PATIENT_PIP)
     assert built.returncode == 0, built.stdout + built.stderr
     assert not re.findall(r".*Warning:.*", built.stdout + built.stderr)
     (found,) = target.glob("*.whl")
@@ -185,10 +187,10 @@ def test_the_wheel_holds_the_program_and_the_rules_and_nothing_else(wheel: Path)
 def test_the_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=True)
     python, dragoman = (tmp_path / "env" / "bin" / name for name in ("python", "dragoman"))
-    subprocess.run([python, "-m", "pip", "install", "--quiet", str(wheel)], check=True, timeout=300, cwd=tmp_path)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", str(wheel)], check=True, timeout=300, cwd=tmp_path, env=PATIENT_PIP)
 
     def run(*arguments: str) -> str:
-        return subprocess.run([dragoman, *arguments], check=True, capture_output=True, text=True, timeout=30, cwd=tmp_path).stdout
+        return subprocess.run([dragoman, *arguments], check=True, capture_output=True, text=True, timeout=120, cwd=tmp_path).stdout
 
     assert run("--version") == f"dragoman {__version__}\n"
     assert re.search(r"site-packages/rules: \d+ platforms, \d+ routes, no problems", run("check"))

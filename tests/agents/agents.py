@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 PACKAGES = HERE / "node_modules"
 NODE = shutil.which("node")
 KEY = "sk-test-client-key"
-PATIENCE = 60  # seconds; bounds a hang
+PATIENCE = 120  # seconds; bounds a hang
 
 
 @dataclass(frozen=True, slots=True)

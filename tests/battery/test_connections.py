@@ -182,7 +182,7 @@ async def test_K02_case57_three_hundred_streams_of_one_route_all_start_within_a_
 
 @async_test()
 async def test_K02_a_cap_on_connections_makes_the_next_wait_and_then_503() -> None:
-    async with stage(limits={"upstream_connections": 1}, timeouts={"t_pool_wait": 0.3}) as scene:
+    async with stage(limits={"upstream_connections": 1}, timeouts={"t_pool_wait": 0.6}) as scene:
         first, second = await scene.client(), await scene.client()
         await first.says(post())
         heard = await scene.peer.hears()
@@ -217,7 +217,7 @@ async def test_K03_case58_a_short_pool_idle_never_meets_an_upstream_that_closes_
         async def caller(seed: int) -> None:
             chance = random.Random(seed)
             client = await scene.client()
-            for _ in range(25):
+            for _ in range(15):
                 await client.says(post())
                 assert (await client.hears()).status == 200
                 await asyncio.sleep(chance.uniform(0.12, 0.42))

@@ -4,7 +4,7 @@ import pytest
 
 from tests.battery.refusals import refused
 from tests.harness.chaos import OK, Peer, answer, says
-from tests.harness.client import Client, SilenceError
+from tests.harness.client import PATIENCE, Client, SilenceError
 from tests.harness.gateway import stage
 from tests.harness.runner import async_test, turns, until
 from tests.harness.words import CHUNKED, HEAD, get, post
@@ -137,6 +137,7 @@ async def test_B05_B11_A02_case05_a_bad_chunk_never_becomes_a_finished_request(n
         except SilenceError:
             assert scene.peer.requests, "no answer although nothing was forwarded"
         assert await client.end() in ("fin", "rst")
+        client.leaves()
         await scene.calms_down()
         assert not any(heard.complete for heard in scene.peer.requests)
         for line in scene.peer.lines:
@@ -187,7 +188,7 @@ async def every_status(client: Client) -> list[int]:
     statuses: list[int] = []
     while True:
         try:
-            statuses.append((await client.hears(within=0.3 if statuses else 5.0)).status)
+            statuses.append((await client.hears(within=0.3 if statuses else PATIENCE)).status)
         except (SilenceError, TimeoutError):
             client.leaves()
             return statuses
@@ -253,6 +254,7 @@ async def test_B07_framing_routing_and_credentials_in_a_trailer_are_refused(name
             assert (await client.hears()).status == 400
         except SilenceError:
             assert scene.peer.requests
+        client.leaves()
         await scene.calms_down()
         assert not any(heard.complete for heard in scene.peer.requests)
 
@@ -264,6 +266,7 @@ async def test_B07_trailers_count_against_the_header_limits() -> None:
         trailers = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 100) for number in range(1000))
         await client.says(HEAD + CHUNKED + b"\r\n2\r\n{}\r\n0\r\n" + trailers + b"\r\n", tolerant=True)
         assert await client.end() in ("fin", "rst")
+        client.leaves()
         await scene.calms_down()
         assert not any(heard.complete for heard in scene.peer.requests)
 

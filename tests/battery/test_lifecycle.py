@@ -39,23 +39,21 @@ async def tick(heard: Heard) -> None:
 @pytest.mark.slow
 @async_test(loops=False, patience=60)
 async def test_M01_M02_M03_case68_a_sigterm_under_load_loses_nothing() -> None:
-    async with Peer(tick) as peer, serve(peer.url, settings=times(pre_drain="2s", t_drain="20s")) as served:
+    async with Peer(tick) as peer, serve(peer.url, settings=times(pre_drain="3s", t_drain="20s")) as served:
         streaming = [await served.client() for _ in range(50)]
         for client in streaming:
             await client.says(stream())
         replies = [await client.hears_head() for client in streaming]
         stop, outcome = asyncio.Event(), {"answered": 0, "refused": 0}
         load = asyncio.ensure_future(hammer(served, stop, outcome))
-        await asyncio.sleep(0.2)
-        started = time.monotonic()
+        await until(lambda: outcome["answered"] > 10)
         served.signal(signal.SIGTERM)
         await until_unready(served)
-        assert time.monotonic() - started < 1.5
-        await asyncio.sleep(max(0.0, started + 1.6 - time.monotonic()))
+        before = outcome["answered"]
+        await until(lambda: outcome["answered"] > before + 10)
         stop.set()
         await load
         assert outcome["refused"] == 0
-        assert outcome["answered"] > 20
         ends = await asyncio.gather(*(client.hears_rest(reply) for client, reply in zip(streaming, replies, strict=True)))
         assert all(reply.complete and reply.body.endswith(b"data: [DONE]\n\n") for reply in ends)
         for client in streaming:
@@ -91,7 +89,7 @@ async def endless(heard: Heard) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signals", [1, 2])
-@async_test(loops=False, patience=30)
+@async_test(loops=False, patience=60)
 async def test_M01_M02_I07_case69_endless_streams_get_an_error_event_and_a_cut_and_the_exit_is_clean(signals: int) -> None:
     drain = 1.0 if signals == 1 else 20.0
     async with Peer(endless) as peer, serve(peer.url, settings=times(pre_drain=0, t_drain=f"{drain:.0f}s")) as served:
@@ -139,11 +137,13 @@ async def test_M01_while_draining_live_connections_are_told_to_close_and_new_one
 
 @async_test()
 async def test_M01_M03_before_accepting_stops_new_requests_are_served() -> None:
-    async with stage(Peer(says(OK)), timeouts={"pre_drain": 0.5, "t_drain": 2.0}) as scene:
-        draining = asyncio.ensure_future(scene.gateway.drain())
+    async with stage(Peer(says(OK)), timeouts={"pre_drain": 40.0}) as scene:
+        hurry = asyncio.Event()
+        draining = asyncio.ensure_future(scene.gateway.drain(hurry))
         await turns()
         assert (await scene.admin("/readyz")).status == 503
         assert (await scene.asks(post())).status == 200
+        hurry.set()
         await draining
 
 

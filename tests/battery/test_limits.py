@@ -16,7 +16,7 @@ LICENCES = {"open": False, "licences": ("sha256:" + "0" * 64,)}
 
 @async_test()
 async def test_J01_case62_a_dripping_head_is_408_at_t_header_however_often_it_drips() -> None:
-    async with stage(timeouts={"t_header": 0.5}) as scene:
+    async with stage(timeouts={"t_header": 0.5, "t_linger": 0.5}) as scene:
         client = await scene.client()
         started = time.monotonic()
         dripping = asyncio.ensure_future(drip(client, b"GET /test/v1/models HTTP/1.1\r\nX: " + b"x" * 100, 0.05))
@@ -24,7 +24,7 @@ async def test_J01_case62_a_dripping_head_is_408_at_t_header_however_often_it_dr
         taken = time.monotonic() - started
         await dripping
         assert (reply.status, reply.get(b"connection"), reply.error) == (408, b"close", "http_request_error")
-        assert 0.4 <= taken <= 2.0
+        assert 0.4 <= taken <= 5.0
         assert await client.end() in ("fin", "rst")
         assert scene.metric("dragoman_limit_hits_total", limit="t_header") == 1
 
@@ -42,7 +42,7 @@ async def drip(client: object, data: bytes, pause: float) -> None:
 @async_test()
 async def test_J02_case62_a_body_below_the_minimum_rate_is_408_or_cut() -> None:
     for framing, piece in ((b"Content-Length: 10000\r\n\r\n", b"x"), (b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n")):
-        async with stage(timeouts={"body_rate_grace": 0.2, "body_min_rate": 1000}) as scene:
+        async with stage(timeouts={"body_rate_grace": 0.2, "body_min_rate": 1000, "t_linger": 0.5}) as scene:
             client = await scene.client()
             await client.says(HEAD + framing)
             dripping = asyncio.ensure_future(drip(client, piece * 200, 0.02))
@@ -59,7 +59,7 @@ async def test_J02_case62_a_body_below_the_minimum_rate_is_408_or_cut() -> None:
 
 @async_test()
 async def test_J02_case62_a_body_that_stops_is_408_or_cut() -> None:
-    async with stage(timeouts={"t_body_idle": 0.3}) as scene:
+    async with stage(timeouts={"t_body_idle": 0.3, "t_linger": 0.5}) as scene:
         client = await scene.client()
         await client.says(HEAD + b"Content-Length: 100\r\n\r\nsome")
         try:
@@ -92,9 +92,9 @@ async def test_J01_J02_case62_three_hundred_slow_clients_leave_the_service_avail
                 (b"GET /test/x HTTP/1.1\r\nX: ", HEAD + b"Content-Length: 9999\r\n\r\nx", get(b"/test/big"))[number % 3]
             )
         for _ in range(20):
-            assert (await scene.asks(post(), within=2.0)).status == 200
+            assert (await scene.asks(post())).status == 200
             await asyncio.sleep(0.05)
-        await until(lambda: scene.count("client_connections") == 0, within=15.0)
+        await until(lambda: scene.count("client_connections") == 0)
         assert (await scene.asks(post())).status == 200
 
 
@@ -116,12 +116,12 @@ async def test_J02_case63_a_client_that_stops_reading_is_cut_and_the_peer_closed
 @async_test()
 async def test_J02_a_slow_reader_that_still_reads_is_not_cut() -> None:
     body = b"x" * 3_000_000
-    async with stage(Peer(says(answer(b"200 OK", body))), timeouts={"t_write_stall": 0.5}) as scene:
+    async with stage(Peer(says(answer(b"200 OK", body))), timeouts={"t_write_stall": 1.0}) as scene:
         client = await scene.client(receive_buffer=4096)
         await client.says(get())
         reply = await client.hears_head()
-        for _ in range(10):
-            await asyncio.sleep(0.1)
+        for _ in range(20):
+            await asyncio.sleep(0.07)
             for _ in range(10):
                 await client.hears_more(reply)
         await client.hears_rest(reply)
@@ -245,7 +245,7 @@ async def test_J03_case64_answer_heads_at_their_limits() -> None:
 
 @async_test()
 async def test_J03_case64_client_connections_at_their_limit() -> None:
-    async with stage(Peer(says(OK)), limits={"client_connections": 3}) as scene:
+    async with stage(Peer(says(OK)), limits={"client_connections": 3}, timeouts={"t_linger": 0.5}) as scene:
         clients = [await scene.client() for _ in range(3)]
         for client in clients:
             await client.says(get())
@@ -366,7 +366,7 @@ async def test_H02_case66_a_1_0_client_gets_no_100() -> None:
 @async_test()
 async def test_J04_case67_a_client_that_pauses_does_not_trip_the_time_between_bytes() -> None:
     body = b"x" * 5_000_000
-    async with stage(Peer(says(answer(b"200 OK", body))), timeouts={"t_between_bytes": 0.3, "t_write_stall": 30.0}) as scene:
+    async with stage(Peer(says(answer(b"200 OK", body))), timeouts={"t_between_bytes": 0.6, "t_write_stall": 30.0}) as scene:
         client = await scene.client(receive_buffer=4096)
         await client.says(get())
         reply = await client.hears_head()
@@ -397,11 +397,11 @@ async def test_J01_an_idle_connection_is_closed_at_t_keepalive_without_an_answer
 
 @async_test()
 async def test_J04_the_first_byte_waits_for_a_long_upload_and_total_time_does_not() -> None:
-    async with stage(Peer(says(OK)), timeouts={"t_first_byte": 0.3}) as scene:
+    async with stage(Peer(says(OK)), timeouts={"t_first_byte": 0.6}) as scene:
         client = await scene.client()
         await client.says(HEAD + b"Content-Length: 10\r\n\r\n")
         for _ in range(10):
-            await asyncio.sleep(0.06)
+            await asyncio.sleep(0.1)
             await client.says(b"x")
         assert (await client.hears()).status == 200
     async with stage(timeouts={"t_total": 0.3}) as scene:

@@ -11,17 +11,18 @@ from dataclasses import dataclass
 
 import h11
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.harness.chaos import Heard, Peer, answer
-from tests.harness.client import Client, SilenceError
+from tests.harness.client import Answer, Client, SilenceError
 from tests.harness.gateway import Stage, stage
 from tests.harness.grammar import MalformedError
 from tests.harness.runner import loop_factory, until
 from tests.harness.words import get, post
 
 BATCH, BATCHES = 50, 105  # 5,250 mutations
+TOGETHER = 350  # so many connections at a time, because some wait for a timeout
 
 QUICK = {"t_header": 0.1, "t_keepalive": 0.1, "t_body_idle": 0.1, "t_linger": 0.1}
 SMUGGLED = b"GET /test/smuggled HTTP/1.1\r\nHost: gateway\r\n\r\n"
@@ -149,10 +150,10 @@ async def one(scene: Stage, raw: bytes) -> list[int]:
         await client.says(raw, tolerant=True)
         while True:
             # The answer to a HEAD cannot come: no mutation makes that method.
-            reply = await client.hears(within=10.0)
+            reply = await client.hears()
             assert reply.status != 500, raw
             assert reply.complete, raw
-            if not reply.local:
+            if not reply.local and not models(reply):
                 claimed.append(int(reply.body))
     except SilenceError:
         assert not client.buffer or not claimed, (raw, bytes(client.buffer))
@@ -161,6 +162,11 @@ async def one(scene: Stage, raw: bytes) -> list[int]:
     finally:
         client.leaves()
     return claimed
+
+
+def models(reply: Answer) -> bool:
+    """The list of all models, which is the gateway's own answer: a mutant may lose the prefix of its platform."""
+    return reply.body.startswith(b'{"object":"list"')
 
 
 def compare(raw: bytes, heard: list[Heard]) -> None:
@@ -230,15 +236,22 @@ def running_stage(loop_name: str) -> Iterator[tuple[asyncio.Runner, Stage, Peer]
 @pytest.mark.slow
 def test_B08_C01_case16_five_thousand_mutations_are_refused_or_read_alike_by_h11(loop_name: str) -> None:
     with running_stage(loop_name) as (runner, scene, peer):
-        # No shrinking: a failure names its one request, and making a batch smaller takes minutes.
-        @settings(
-            max_examples=BATCHES, phases=[Phase.generate], deadline=None, database=None, suppress_health_check=list(HealthCheck)
-        )
-        @given(st.lists(damaged(), min_size=BATCH, max_size=BATCH))
-        def run(raws: list[bytes]) -> None:
-            runner.run(batch(scene, peer, raws))
+        for start in range(0, len(mutants := generated()), TOGETHER):
+            runner.run(batch(scene, peer, mutants[start : start + TOGETHER]))
 
-        run()
+
+def generated() -> list[bytes]:
+    """The damaged requests. They are only made by Hypothesis: a failure names its one request, and there is nothing to shrink."""
+    found: list[bytes] = []
+
+    @settings(max_examples=BATCHES, phases=[Phase.generate])
+    @given(st.lists(damaged(), min_size=BATCH, max_size=BATCH))
+    def collect(raws: list[bytes]) -> None:
+        found.extend(raws)
+
+    collect()
+    assert len(found) >= 5000
+    return found
 
 
 def test_case16_the_bases_themselves_are_accepted_and_read_alike(loop_name: str) -> None:

@@ -167,17 +167,17 @@ def as_an_editor(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("save", [in_place, by_rename, as_an_editor])
-@async_test(loops=False, patience=20)
+@async_test(loops=False, patience=60)
 async def test_M05_case71_a_changed_file_takes_effect_by_itself_and_once(save: Callable[[Path, str], None]) -> None:
     async with stage(Peer(refuse_mixed)) as scene:
         save(rules_of(scene), version(scene.peer.url, 7))
-        await until(lambda: scene.metric("dragoman_config_reloads_total", outcome="applied") == 1, 5.0)
+        await until(lambda: scene.metric("dragoman_config_reloads_total", outcome="applied") == 1)
         assert (await scene.asks(post())).status == 200
         assert scene.peer.requests[-1].get(b"x-one") == b"v7"
         assert scene.metric("dragoman_config_reloads_total") == 1
 
 
-@async_test(loops=False, patience=20)
+@async_test(loops=False, patience=60)
 async def test_M05_case71_the_swap_of_a_mounted_directory_is_seen() -> None:
     async with stage(Peer(refuse_mixed)) as scene:
         rules = scene.directory / "rules"
@@ -187,15 +187,15 @@ async def test_M05_case71_the_swap_of_a_mounted_directory_is_seen() -> None:
         rules_of(scene).unlink()
         (rules / "..data").symlink_to("..first")
         rules_of(scene).symlink_to(Path("..data") / "test.yaml")
-        await until(lambda: scene.metric("dragoman_config_reloads_total", outcome="applied") == 1, 5.0)
+        await until(lambda: scene.metric("dragoman_config_reloads_total", outcome="applied") == 1)
         (rules / "..fresh").symlink_to("..second")
         (rules / "..fresh").rename(rules / "..data")
-        await until(lambda: scene.metric("dragoman_config_reloads_total", outcome="applied") == 2, 5.0)
+        await until(lambda: scene.metric("dragoman_config_reloads_total", outcome="applied") == 2)
         assert (await scene.asks(post())).status == 200
         assert scene.peer.requests[-1].get(b"x-one") == b"v2"
 
 
-@async_test(loops=False, patience=20)
+@async_test(loops=False, patience=60)
 async def test_M05_a_burst_of_writes_is_one_change() -> None:
     changes = 0
     content = 0
@@ -237,7 +237,7 @@ async def test_M05_a_reload_asked_for_during_the_start_comes_after_it() -> None:
         assert (await client.hears()).status == 200
 
 
-@async_test(loops=False, patience=30)
+@async_test(loops=False, patience=60)
 async def test_M05_sighup_loads_anew() -> None:
     async with Peer(refuse_mixed) as peer, serve(peer.url) as served:
         (served.directory / "rules" / "test.yaml").write_text(version(peer.url, 9))
@@ -252,7 +252,7 @@ async def test_M05_sighup_loads_anew() -> None:
                 client.leaves()
             return peer.requests[-1].get(b"x-one")
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while await asks() != b"v9":
                 await asyncio.sleep(0.02)
 

@@ -1,6 +1,7 @@
 """Battery K: credentials and logs."""
 
 import ast
+import asyncio
 import hashlib
 import json
 from pathlib import Path
@@ -62,13 +63,15 @@ async def test_N01_N04_N08_N10_case74_no_credential_shows_in_any_log_metric_answ
     async with Peer(scripts.get(upstream)) as peer:
         url = f"http://127.0.0.1:{closed_port()}" if upstream == "down" else peer.url
         async with serve(url, "--log-level", "debug", settings=quick_file(), environ={"TEST_KEY": UPSTREAM_MARK}) as served:
-            seen = b""
-            for request in [*error_corpus(), stream(*CARRIERS)]:
+
+            async def all_it_says_to(request: bytes) -> bytes:
                 client = await served.client()
                 await client.says(request, tolerant=True)
                 await client.end()
-                seen += bytes(client.buffer)
                 client.leaves()
+                return bytes(client.buffer)
+
+            seen = b"".join(await asyncio.gather(*map(all_it_says_to, [*error_corpus(), stream(*CARRIERS)])))
             for page in ("/", "/metrics", "/healthz", "/readyz", "/config"):
                 seen += (await served.admin(page)).body
             await until(lambda: (served.directory / "access.log").exists())

@@ -69,7 +69,7 @@ def peer_that_answers(answer: bytes) -> Iterator[int]:
 
 def test_requests_statuses_and_figures_of_a_short_run_add_up() -> None:
     connections = 8
-    shape = Shape("json", connections, warm_up=0.1, seconds=0.3)
+    shape = Shape("json", connections, warm_up=0.1, seconds=0.6)
     with (
         Processes(Site(free_port(), files=1024, dragoman="")) as processes,
         Load(TARGETS[DIRECT], processes.site.mock, shape) as load,
@@ -80,7 +80,7 @@ def test_requests_statuses_and_figures_of_a_short_run_add_up() -> None:
     served = json.loads((prepare.LOGS / "mock.log").read_text())
 
     assert problems(result, shape) == []
-    assert result["seconds"] >= 0.3
+    assert result["seconds"] >= 0.6
     assert 0 < result["requests"] <= result["completed"] <= result["started"] <= result["completed"] + connections
     assert set(result["answers"]) == {"200"}
     assert result["completed"] <= result["answers"]["200"] <= result["started"]
@@ -93,12 +93,12 @@ def test_the_figures_of_a_stream_come_from_whole_streams() -> None:
     with Processes(Site(free_port(), files=1024, dragoman="")) as processes:
         check(processes, TARGETS[DIRECT])
         workload = WORKLOADS["w2"]
-        run = workload.measure(workload, processes, TARGETS[DIRECT], Pace(seconds=0.3, warm_up=0.1, streams=1))
+        run = workload.measure(workload, processes, TARGETS[DIRECT], Pace(seconds=0.6, warm_up=0.1, streams=1))
 
     assert run.problems == []
     streams = run.figures["requests_per_s"] * prepare.EVENTS_PER_STREAM
     # Streams that are open when the measurement begins or ends count with a part of their events only.
-    assert run.figures["events_per_s"] == pytest.approx(streams, abs=2 * 32 * prepare.EVENTS_PER_STREAM / 0.3)
+    assert run.figures["events_per_s"] == pytest.approx(streams, abs=2 * 32 * prepare.EVENTS_PER_STREAM / 0.6)
     assert run.figures["events_per_read"] >= 1
     assert run.figures["events_per_segment"] > 0
 
@@ -128,7 +128,7 @@ def test_the_figures_of_a_stream_come_from_whole_streams() -> None:
     ],
 )
 def test_a_run_with_bad_answers_is_not_used(answer: bytes, events: int, complaint: str) -> None:
-    shape = Shape("json", 2, warm_up=0.0, seconds=0.3, events=events)
+    shape = Shape("json", 2, warm_up=0.0, seconds=0.6, events=events)
     with peer_that_answers(answer) as port, Load(TARGETS[DIRECT], port, shape) as load:
         load.wait_for("start")
         load.wait_for("stop")

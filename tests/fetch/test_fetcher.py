@@ -380,7 +380,7 @@ class Stalling(Server):
 @async_test()
 async def test_R04_a_download_that_stops_in_the_middle_ends_with_a_timeout(limit: str) -> None:
     async with Stalling(lambda _: None).running() as server:
-        policy = trusting(server, **{limit: 0.1})
+        policy = trusting(server, **{limit: 0.3})
         received = bytearray()
         error = await failure(collect(received, f"http://files.test:{server.port}/", policy))
     assert received == PNG[:-1]

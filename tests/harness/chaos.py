@@ -19,7 +19,7 @@ from tests.harness.grammar import Body, Field, Head, MalformedError, request_bod
 from tests.harness.wire import End, TlsWire, Wire
 
 OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"ok":true}'
-PATIENCE = 5.0
+PATIENCE = 20.0  # seconds; bounds a hang, never part of what a test asserts
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from tests.harness.grammar import Body, Field, Head, response_body, status_line, take_head
 from tests.harness.wire import End, Wire, connect
 
-PATIENCE = 5.0
+PATIENCE = 20.0  # seconds; bounds a hang, never part of what a test asserts
 
 
 @dataclass

@@ -7,6 +7,7 @@ exception reached the event loop, and nothing of the gateway is left running.
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -18,8 +19,8 @@ from typing import Any
 
 from proxy.server import Gateway
 from proxy.settings import Limits, Settings, Timeouts
-from tests.harness.chaos import Peer, closed_port
-from tests.harness.client import Answer, Client
+from tests.harness.chaos import Peer
+from tests.harness.client import PATIENCE, Answer, Client
 from tests.harness.runner import turns, until
 
 SECRET = "sk-test-upstream-secret"
@@ -82,7 +83,7 @@ class Stage:
         self.clients.append(client)
         return client
 
-    async def asks(self, request: bytes, *, within: float = 5.0) -> Answer:
+    async def asks(self, request: bytes, *, within: float = PATIENCE) -> Answer:
         """Say one request over a fresh connection, hear its answer and leave."""
         client = await self.client()
         await client.says(request, tolerant=True)
@@ -103,15 +104,16 @@ class Stage:
     def count(self, name: str) -> int:
         return int(self.gateway.counts()[name])
 
-    async def calms_down(self, within: float = 5.0) -> float:
+    async def calms_down(self, within: float = PATIENCE) -> float:
         """Wait until no connection, exchange or busy upstream line is left; the seconds it took."""
         return await until(lambda: all(self.count(name) == 0 for name in CALM), within)
 
     def log(self) -> list[dict[str, Any]]:
-        """The access log, parsed; a line that is no JSON object fails."""
+        """The access log as far as it is written, parsed; a line that is no JSON object fails."""
         if not self.access_log.exists():
             return []
-        lines = [json.loads(line) for line in self.access_log.read_text().splitlines()]
+        written = self.access_log.read_text().rpartition("\n")[0]
+        lines = [json.loads(line) for line in written.splitlines()]
         assert all(isinstance(line, dict) for line in lines)
         return lines
 
@@ -236,6 +238,9 @@ class Served:
         return self.stderr.read_text()
 
 
+_PORTS = re.compile(r"(?:is listening on|metrics and health:) http://127\.0\.0\.1:([0-9]+)[/\n]")
+
+
 def command(
     directory: Path, upstream: str, *arguments: str, listen: int, admin: int, settings: Mapping[str, Any] | None = None
 ) -> list[str]:
@@ -263,15 +268,14 @@ async def serve(
     """`dragoman serve` in a subprocess, ready; `settings` is its configuration file, `prefix` a wrapper such as prlimit."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        listen, admin = closed_port(), closed_port()
-        line = [*prefix, *command(directory, upstream, *arguments, listen=listen, admin=admin, settings=settings)]
+        line = [*prefix, *command(directory, upstream, *arguments, listen=0, admin=0, settings=settings)]
         errors = directory / "stderr"
         with errors.open("wb") as sink:
             environment = {**os.environ, **CREDENTIALS, **(environ or {})}
             process = await asyncio.create_subprocess_exec(*line, stdout=sink, stderr=sink, env=environment)
-        served = Served(process, ("127.0.0.1", listen), ("127.0.0.1", admin), directory, errors)
         try:
-            await _ready(served)
+            async with asyncio.timeout(40):
+                served = await _ready(process, directory, errors)
             yield served
         finally:
             if process.returncode is None:
@@ -279,13 +283,12 @@ async def serve(
             await process.wait()
 
 
-async def _ready(served: Served, within: float = 30.0) -> None:
-    async with asyncio.timeout(within):
-        while True:
-            assert served.process.returncode is None, f"it ended with {served.process.returncode}: {served.log()}"
-            try:
-                if (await served.admin("/readyz")).status == 200:
-                    return
-            except OSError:
-                pass
-            await asyncio.sleep(0.02)
+async def _ready(process: asyncio.subprocess.Process, directory: Path, errors: Path) -> Served:
+    """Wait until it says where it listens, and is ready there."""
+    while len(ports := _PORTS.findall(errors.read_text())) < 2:
+        assert process.returncode is None, f"it ended with {process.returncode}: {errors.read_text()}"
+        await asyncio.sleep(0.02)
+    served = Served(process, *(("127.0.0.1", int(port)) for port in ports[:2]), directory, errors)
+    while (await served.admin("/readyz")).status != 200:
+        await asyncio.sleep(0.02)
+    return served

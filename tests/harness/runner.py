@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any
 
-PATIENCE = 30.0  # seconds for a test that is not marked slow
+PATIENCE = 60.0  # seconds for a test that is not marked slow
 
 Loops = Callable[[], asyncio.AbstractEventLoop]
 
@@ -54,7 +54,7 @@ async def turns(count: int = 4) -> None:
         await asyncio.sleep(0)
 
 
-async def until(condition: Callable[[], object], within: float = 5.0) -> float:
+async def until(condition: Callable[[], object], within: float = 20.0) -> float:
     """Wait until `condition()` holds and return the seconds it took; AssertionError after `within` seconds."""
     start = time.monotonic()
     pause = 0.0

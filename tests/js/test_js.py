@@ -34,7 +34,7 @@ pytestmark = [
 def ask(script: str, base: str, key: str = "sk-test-client-key") -> dict[str, Any]:
     """Run a script and read what it printed; a script that fails fails the test with its own words."""
     assert NODE is not None
-    done = subprocess.run([NODE, script, base, key], cwd=HERE, capture_output=True, timeout=60, check=False)
+    done = subprocess.run([NODE, script, base, key], cwd=HERE, capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr.decode()
     found: dict[str, Any] = json.loads(done.stdout)
     return found

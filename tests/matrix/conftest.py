@@ -16,7 +16,7 @@ from tests.matrix.table import ANSWERED, BROKEN, HERE, JS, OLDER, PAIRS, REFUSED
 
 Seen = dict[str, Any]
 Look = Callable[[str, str, dict[str, Any]], tuple[Seen, list[str]]]
-PATIENCE = 100  # seconds; bounds a hang
+PATIENCE = 200  # seconds; bounds a hang
 
 
 @pytest.fixture(scope="session")

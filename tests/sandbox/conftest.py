@@ -18,11 +18,11 @@ def running(pace: float = 0.0) -> Iterator[Sandbox]:
     sandbox = Sandbox(pace=pace, seed=7)
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    asyncio.run_coroutine_threadsafe(sandbox.start(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(sandbox.start(), loop).result(60)
     try:
         yield sandbox
     finally:
-        asyncio.run_coroutine_threadsafe(sandbox.stop(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(sandbox.stop(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
@@ -51,10 +51,10 @@ def slow_sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], bool]:
-    """Wait up to five seconds for something that another thread brings about; says whether it came."""
+    """Wait up to twenty seconds for something that another thread brings about; says whether it came."""
 
     def wait(holds: Callable[[], bool]) -> bool:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while not holds() and time.monotonic() < deadline:
             time.sleep(0.005)
         return holds()

@@ -125,12 +125,11 @@ def test_slow_stretches_the_pauses_tenfold() -> None:
         await sandbox.start()
         real, ours = asyncio.sleep, asyncio.get_running_loop()
 
-        async def noted(delay: float) -> None:
+        async def noted(delay: float, result: object = None) -> object:
             if asyncio.get_running_loop() is not ours:  # a gateway of another test, in its own thread, sleeps as it likes
-                await real(delay)
-                return
+                return await real(delay, result)
             pauses.append(delay)
-            await real(0)
+            return await real(0, result)
 
         try:
             with pytest.MonkeyPatch.context() as patch:

@@ -194,11 +194,13 @@ async def _update(host: Host, rules: Any) -> None:
 def test_each_event_of_a_stream_has_its_pause(rules: Path) -> None:
     async def main() -> tuple[list[float], bytes]:
         pauses: list[float] = []
-        real = asyncio.sleep
+        real, ours = asyncio.sleep, asyncio.get_running_loop()
 
-        async def noted(delay: float) -> None:
+        async def noted(delay: float, result: object = None) -> object:
+            if asyncio.get_running_loop() is not ours:  # a gateway of another test, in its own thread, sleeps as it likes
+                return await real(delay, result)
             pauses.append(delay)
-            await real(0)
+            return await real(0, result)
 
         sandbox = Sandbox(load((rules,)), pace=0.01)
         await sandbox.start()

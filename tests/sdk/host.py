@@ -14,18 +14,23 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
+from proxy.assembly import load_rules, rule_directories
 from proxy.sandbox import Sandbox
 from proxy.server import Gateway
 from proxy.settings import Settings, Timeouts
 from tests.harness.gateway import samples
 from tests.harness.runner import loop_factory
 from tests.sdk.recorder import Recorder
+from translators.load import load, shipped_rules
+from translators.model import RuleSet
 
 T = TypeVar("T")
-PATIENCE = 10.0  # seconds; bounds a hang, never part of what a test asserts
+PATIENCE = 60.0  # seconds; bounds a hang, never part of what a test asserts
 PLATFORMS = ("openai", "anthropic", "gemini")
 
 
@@ -124,6 +129,16 @@ def threaded_loop(name: str) -> Iterator[asyncio.AbstractEventLoop]:
         loop.close()
 
 
+@cache
+def _shipped(examples: bool) -> RuleSet:
+    return load([shipped_rules()], examples=examples)
+
+
+def rules_of(settings: Settings) -> RuleSet:
+    """The rules of these settings. Those as shipped are read once for all gateways: that is most of a start."""
+    return _shipped(settings.sandbox) if rule_directories(settings) == (shipped_rules(),) else load_rules(settings)
+
+
 async def _start(pace: float, record: bool, environ: Mapping[str, str] | None, settings: dict[str, Any]) -> Host:
     recorder = None
     if record:
@@ -132,7 +147,8 @@ async def _start(pace: float, record: bool, environ: Mapping[str, str] | None, s
         settings["upstreams"] = {name: f"{recorder.url}/~{name}" for name in PLATFORMS}  # as the sandbox tells them apart
     chosen = {"listen": ("127.0.0.1:0",), "admin": None, "sandbox": True, "access_log": "off"} | settings
     gateway = Gateway(Settings(**chosen, timeouts=Timeouts(t_drain=1.0, pre_drain=0.0)), environ=environ or {})
-    await gateway.start()
+    with patch("proxy.server.load_rules", rules_of):
+        await gateway.start()
     if gateway.sandbox is not None:
         gateway.sandbox._pace = pace
         if recorder is not None:

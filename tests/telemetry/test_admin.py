@@ -240,7 +240,7 @@ def test_a_stop_does_not_wait_for_idle_connections() -> None:
         reader, writer = await connect(admin.address)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: admin\r\n\r\n")
         assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200 ")
-        await asyncio.wait_for(admin.stop(), 5)
+        await asyncio.wait_for(admin.stop(), 20)
         assert await reader.read() == b""
         writer.close()
         await admin.stop()  # a second one is the same as none

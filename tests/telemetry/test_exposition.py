@@ -133,9 +133,9 @@ def test_Q05_a_scrape_of_two_thousand_series_comes_in_short_parts() -> None:
         exchange.duration.observe(number / 37)
     shortest = float("inf")  # of the longest part of each scrape: a busy machine may disturb some, hardly all
     for _ in range(10):
-        longest, then = 0.0, time.perf_counter()
+        longest, then = 0.0, time.thread_time()
         for _part in metrics.exposition_parts():
-            now = time.perf_counter()
+            now = time.thread_time()
             longest, then = max(longest, now - then), now
         shortest = min(shortest, longest)
     assert shortest < 0.020

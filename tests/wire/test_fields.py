@@ -1,7 +1,7 @@
 """Which field lines go on: requests (group D) and responses (group E)."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.settings import Limits
@@ -214,7 +214,6 @@ PASSING = st.sampled_from([b"A", b"X-b", b"Link", b"ETag", b"Date", b"x_c"])
 DROPPED = st.sampled_from([b"Connection", b"keep-alive", b"NEL", b"Alt-Svc"])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.one_of(PASSING, DROPPED), st.sampled_from([b": keep-alive", b":x ", b": \t"])), max_size=8),
     st.integers(1, 5),

@@ -1,7 +1,7 @@
 """Request heads, rule by rule: what is refused, with which status, and what a good head says."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.settings import Limits
@@ -310,7 +310,6 @@ names = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789-_.!~", min_size=1, m
 values = st.binary(max_size=30).map(lambda raw: bytes(byte for byte in raw if byte >= 0x20 and byte != 0x7F).strip(b" "))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(names, values), max_size=8, unique_by=lambda field: field[0].lower()))
 def test_D08_every_field_is_kept_byte_for_byte_and_in_order(parser: HeadParser, fields: list[tuple[str, bytes]]) -> None:
     lines = [name.encode() + b": " + value for name, value in fields]

@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import http_parser
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire import parser as parser_module
@@ -115,7 +115,6 @@ def test_a_broken_response_raises_and_the_next_head_is_read_as_if_nothing_had_be
         assert tuple(parser.response(OK).raw_headers) == fields_of(OK)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from((*REQUESTS, BROKEN, *RESPONSES, BAD_ANSWER)), max_size=30))
 def test_one_parser_reads_any_sequence_of_heads_like_a_fresh_one_each_time(parser: HeadParser, heads: list[bytes]) -> None:
     for head in heads:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.outcomes import ErrorType
@@ -240,7 +240,7 @@ def outcome(reader: ResponseReader, raw: bytes) -> Said | tuple[int, ErrorType]:
         return refusal.status, refusal.error
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
+@settings(max_examples=400)
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=5), st.data())
 def test_a_head_of_a_shape_met_often_is_read_as_by_a_reader_that_never_met_it(
     parser: HeadParser, first: list[tuple[bytes, bytes]], data: st.DataObject
