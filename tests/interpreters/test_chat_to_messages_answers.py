@@ -72,7 +72,7 @@ def message(*blocks: Any, **members: Any) -> dict[str, Any]:
         ("model_context_window_exceeded", "length"),
         ("tool_use", "tool_calls"),
         ("refusal", "content_filter"),
-        ("brand_new", "stop"),
+        ("brand_new", "brand_new"),  # nobody knows whether it is a regular end
         (None, None),
     ],
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.interpreters.readers import WORLD
@@ -25,7 +25,7 @@ from translators.interpreters.chat_to_generate import ChatToGenerate
 from translators.interpreters.generate_to_chat import GenerateToChat
 from translators.interpreters.generate_words import opened
 
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=60)
 
 words = st.text('abc äö{}[]"\\\n東🙂', min_size=1, max_size=12).filter(str.strip)
 names = st.sampled_from(["f", "g_1", "get_weather"])

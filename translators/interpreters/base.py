@@ -139,6 +139,10 @@ class Interpreter(ABC):
         """The platform's stream has ended regularly. An end that it did not say is never made up: where one was due, an error event
         in the client's protocol says so. Only what was held back because more might have come goes out."""
 
+    def failed(self, failure: Failure) -> list[Event]:  # noqa: ARG002 - readers of most protocols need nothing before an error event
+        """What tells of a failure before anything else has gone out; empty: the error event of the client's protocol, alone."""
+        return []
+
     def origin(self, path: str) -> str:
         """Where the client said what stands at this path of the request that `request` gave."""
         return path
@@ -157,14 +161,14 @@ class Composed(Interpreter):
     def __init__(self, near: Interpreter, far: Interpreter) -> None:
         super().__init__(near.settings, near.world)
         self.client, self.platform = near.client, far.platform
-        self._near = near
-        self._far = far
+        self.near = near
+        self.far = far
 
     def urls(self, ask: Ask) -> Iterable[str]:
-        return self._far.urls(self._near.request(ask, {}))
+        return self.far.urls(self.near.request(ask, {}))
 
     def request(self, ask: Ask, media: Mapping[str, Media]) -> Ask:
-        near, far = self._near, self._far
+        near, far = self.near, self.far
         hub = near.request(ask, media)
         try:
             out = far.request(hub, media)
@@ -174,10 +178,13 @@ class Composed(Interpreter):
         return out
 
     def answer(self, said: JsonObject) -> JsonObject:
-        return self._near.answer(self._far.answer(said))
+        return self.near.answer(self.far.answer(said))
 
     def event(self, event: Event) -> list[Event]:
-        return [out for hub in self._far.event(event) for out in self._near.event(hub)]
+        return [out for hub in self.far.event(event) for out in self.near.event(hub)]
+
+    def failed(self, failure: Failure) -> list[Event]:
+        return self.near.failed(failure)
 
     def end(self) -> list[Event]:
-        return [out for hub in self._far.end() for out in self._near.event(hub)] + self._near.end()
+        return [out for hub in self.far.end() for out in self.near.event(hub)] + self.near.end()

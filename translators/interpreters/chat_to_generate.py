@@ -173,7 +173,7 @@ class ChatToGenerate(Interpreter):
         for place, call in enumerate(delta.get("tool_calls", ())):
             call["index"] = called + place
         if self._legacy:
-            _as_function_call(delta)
+            _as_function_call(delta, first=not called)
         logprobs = logprobs_of(said)
         if delta or logprobs:
             made = chunks.delta(delta, index=index)
@@ -226,8 +226,8 @@ def _index(said: JsonObject, position: int) -> int:
     return index if isinstance(index, int) and not isinstance(index, bool) else position
 
 
-def _as_function_call(message: JsonObject) -> None:
+def _as_function_call(message: JsonObject, *, first: bool = True) -> None:
     """What a client that knows functions only is told: the first call, since there can be but one."""
     calls = message.pop("tool_calls", None)
-    if calls:
+    if calls and first:
         message["function_call"] = calls[0]["function"]

@@ -23,6 +23,7 @@ from translators.interpreters.common import (
 from translators.interpreters.generate_words import GOOGLE, can_be_read, type_by_name, with_media
 
 _URL_PARTS: Final = ("image_url", "video_url", "audio_url")
+_MEDIA_PARTS: Final = (*_URL_PARTS, "input_audio", "file")
 _ERROR: Final = "Error: "
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 
@@ -92,24 +93,33 @@ class Contents:
         if kind in ("text", "refusal"):
             self._leave_out_rest(part, ("type", kind, "annotations"), path)
             return {"text": need_text(part.get(kind), f"{path}.{kind}")}
+        if kind in _MEDIA_PARTS:
+            self._leave_out_rest(part, ("type", kind), path)
         if kind == "input_audio":
-            audio = need_object(part.get(kind), f"{path}.{kind}")
-            spoken = need_text(audio.get("format"), f"{path}.{kind}.format")
-            reference = need_text(audio.get("data"), f"{path}.{kind}.data")
-            return {"inlineData": {"mimeType": f"audio/{spoken}", "data": reference}}
+            return self._audio(need_object(part.get(kind), f"{path}.{kind}"), f"{path}.{kind}")
         if kind == "file":
             return self._file(need_object(part.get(kind), f"{path}.{kind}"), f"{path}.{kind}")
         if kind in _URL_PARTS:
             held = part.get(kind)
             where = f"{path}.{kind}"
             if isinstance(held, dict):
+                self._leave_out_rest(held, ("url", "detail"), where)
                 if held.get("detail") not in (None, "auto"):
                     self._leave_out(f"{where}.detail", NO_FIELD)
                 held, where = held.get("url"), f"{where}.url"
             return self._reference(held, where, "video/mp4" if kind == "video_url" else None)
         raise unknown_kind(kind, f"{path}.type", "text, image_url, input_audio, file or video_url")
 
+    def _audio(self, audio: JsonObject, path: str) -> JsonObject:
+        self._leave_out_rest(audio, ("data", "format"), path)
+        spoken = need_text(audio.get("format"), f"{path}.format")
+        data = need_text(audio.get("data"), f"{path}.data")
+        if data[:5].lower() == "data:":  # some clients send it as they do pictures
+            data = str(need_reference(data, f"{path}.data", {}).value)
+        return {"inlineData": {"mimeType": f"audio/{spoken}", "data": data}}
+
     def _file(self, file: JsonObject, path: str) -> JsonObject:
+        self._leave_out_rest(file, ("file_data", "file_id", "filename"), path)
         if file.get("file_data") is None:
             raise UntranslatableError(f"{path}.file_id", "a file id is known only where it was given; send the file as `file_data`")
         name = file.get("filename")
@@ -134,8 +144,8 @@ class Contents:
     def _said_by_model(self, message: JsonObject, path: str) -> list[JsonObject]:
         if message.get("audio") is not None:
             raise UntranslatableError(f"{path}.audio", "only the platform that gave this audio has it; send its transcript as text")
-        content = message.get("content")
-        parts = with_media(content) if isinstance(content, str) else self._parts(content, f"{path}.content")
+        said = self._parts(message.get("content"), f"{path}.content")
+        parts = [piece for part in said for piece in (with_media(part["text"]) if "text" in part else [part])]
         if isinstance(message.get("refusal"), str) and message["refusal"]:
             parts.append({"text": message["refusal"]})
         for where, image in need_objects(message.get("images"), f"{path}.images"):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from translators.interpreters.base import Ask, Event, FailedError, Interpreter, JsonObject, Media, Settings, World
 from translators.interpreters.chat_to_messages_answer import choice_of, usage_of
-from translators.interpreters.chat_to_messages_options import Options
+from translators.interpreters.chat_to_messages_options import THINKING, Options
 from translators.interpreters.chat_to_messages_stream import MessagesStream
 from translators.interpreters.chat_to_messages_turns import Turns
 from translators.interpreters.common import chat_answer, media_urls, said_object, said_text, wants_usage
@@ -31,16 +31,17 @@ class ChatToMessages(Interpreter):
     def request(self, ask: Ask, media: Mapping[str, Media]) -> Ask:
         turns = Turns(self.settings, media, self.leave_out)
         turns.read(ask.body.get("messages"))
-        body: JsonObject = {"model": ask.model, "messages": turns.messages}
+        model = ask.model.removesuffix(THINKING)
+        body: JsonObject = {"model": model, "messages": turns.messages}
         if turns.system:
             body["system"] = turns.system
-        options = Options(ask.body, self.settings, self.leave_out)
+        options = Options(ask.body, self.settings, self.leave_out, thinks=model != ask.model)
         options.write(body, lacks_thoughts=turns.lacks_thoughts)
         self.dropped += [path for path in options.given_up if path not in self.dropped]
         if ask.stream:
             body["stream"] = True
         self._model, self._custom, self._usage = ask.model, options.custom, wants_usage(ask.body)
-        return Ask(body, ask.model, ask.stream)
+        return Ask(body, model, ask.stream)
 
     def answer(self, said: JsonObject) -> JsonObject:
         failure = failure_in(Protocol.MESSAGES, said)
@@ -53,7 +54,7 @@ class ChatToMessages(Interpreter):
             int(self.world.now()),
             said_text(said.get("model"), "model") or self._model,
             [choice],
-            usage_of(usage) if isinstance(usage, dict) else None,
+            usage_of(usage) if isinstance(usage, dict) and usage else None,
         )
 
     def event(self, event: Event) -> list[Event]:

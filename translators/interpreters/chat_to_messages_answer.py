@@ -7,6 +7,9 @@ from translators.interpreters.carriers import NATIVE
 from translators.interpreters.common import chat_usage, count, inner, said_list, said_object, said_objects, said_text, text_of
 
 FINISHES: Final = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
@@ -15,10 +18,9 @@ FINISHES: Final = {
 
 
 def finish_of(stop_reason: object) -> str | None:
-    """Chat's finish reason; None where the platform said none. Reasons that chat has no word for are `stop`."""
-    if not stop_reason:
-        return None
-    return FINISHES.get(stop_reason, "stop") if isinstance(stop_reason, str) else "stop"
+    """Chat's finish reason; None where the platform said none. A reason that no table knows stays as it is: clients of chat take
+    any word, and nobody knows whether it is a regular end."""
+    return FINISHES.get(stop_reason, stop_reason) if isinstance(stop_reason, str) and stop_reason else None
 
 
 def refusal_of(said: JsonObject) -> str | None:

@@ -18,6 +18,7 @@ from translators.interpreters.common import (
     unknown_kind,
 )
 
+THINKING: Final = "-thinking"  # behind the name of a model: it shall think
 _BUDGETS: Final = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 32000}
 _EFFORTS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 _USUAL_EFFORT: Final = "high"  # what a platform does that is told to think and not how much
@@ -46,11 +47,15 @@ _USUAL: Final[dict[str, tuple[Any, ...]]] = {
 class Options:
     """Writes the options of one request into the platform's body.
 
-    `custom` are the names of its free-form tools, `given_up` the fields that this turn cannot have, whatever the rule says.
+    `thinks`: the name of the model says so. `custom` are the names of its free-form tools, `given_up` the fields that this turn
+    cannot have, whatever the rule says.
     """
 
-    def __init__(self, body: JsonObject, settings: Settings, leave_out: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, body: JsonObject, settings: Settings, leave_out: Callable[[str, str], None], *, thinks: bool = False
+    ) -> None:
         self._body = body
+        self._thinks = thinks
         self._settings = settings
         self._leave_out = leave_out
         self.given_up: list[str] = []
@@ -101,7 +106,10 @@ class Options:
         choice = self._choice()
         if choice is not None and "allowed" in choice:
             names = choice.pop("allowed")
-            tools = [tool for tool in tools if tool["name"] in names]
+            allowed = [tool for tool in tools if tool["name"] in names]
+            if tools and not allowed and choice["type"] == "any":
+                raise UntranslatableError("tool_choice.allowed_tools.tools", "it names none of the tools; a call was required")
+            tools = allowed
         if not tools:
             return
         if self._body.get("parallel_tool_calls") is not None and not need_flag(
@@ -183,7 +191,8 @@ class Options:
         elif thinking.get("type") not in ("enabled", "adaptive"):
             out["thinking"] = thinking
         elif mode == "adaptive":
-            out["thinking"] = thinking if thinking["type"] == "adaptive" else {"type": "adaptive", "display": "summarized"}
+            own = field == "thinking" and thinking["type"] == "adaptive"
+            out["thinking"] = thinking if own else {"type": "adaptive", "display": thinking.get("display") or "summarized"}
             if effort:
                 out["output_config"] = {"effort": effort, **out.get("output_config", {})}
         elif lacks_thoughts or inner(out, "tool_choice").get("type") in ("any", "tool"):
@@ -193,12 +202,11 @@ class Options:
             self._budget(out, thinking, effort)
 
     def _budget(self, out: JsonObject, thinking: JsonObject, effort: str | None) -> None:
-        budget = thinking.get("budget_tokens")
-        if thinking["type"] == "adaptive":
-            thinking, budget = {"type": "enabled"}, _BUDGETS[effort or _USUAL_EFFORT]
-        out["thinking"] = {**thinking, "budget_tokens": budget}
+        ours = thinking["type"] == "adaptive"
+        budget = _BUDGETS[effort or _USUAL_EFFORT] if ours else thinking["budget_tokens"]
+        out["thinking"] = {**thinking, "type": "enabled", "budget_tokens": budget}
         # what the client asked for is the limit of the answer; the platform's limit counts the thoughts, too
-        if effort is not None or need_number(budget, "thinking.budget_tokens") >= out["max_tokens"]:
+        if ours or budget >= out["max_tokens"]:
             out["max_tokens"] += budget
 
     def _wanted_thinking(self) -> tuple[str, JsonObject, str | None] | None:
@@ -214,10 +222,10 @@ class Options:
             budget = need_number(thinking.get("budget_tokens"), "thinking.budget_tokens")
             return "thinking", thinking, _effort_of(budget) if self._settings.thinking == "adaptive" else None
         if effort is None:
-            return None
+            return ("model", {"type": "adaptive"}, None) if self._thinks else None
         if effort == "none":
             return "reasoning_effort", {"type": "disabled"}, None
-        return "reasoning_effort", {"type": "adaptive", "display": "summarized"}, _EFFORTS[effort]
+        return "reasoning_effort", {"type": "adaptive"}, _EFFORTS[effort]
 
     def _sampling(self, out: JsonObject) -> None:
         thinks = inner(out, "thinking").get("type") in ("enabled", "adaptive")

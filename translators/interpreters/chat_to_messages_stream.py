@@ -102,8 +102,10 @@ class MessagesStream:
         return [chunks.delta({"role": "assistant", "content": ""})]
 
     def _merge(self, data: JsonObject) -> None:
-        """Usage is cumulative: what is told later counts, and null tells nothing."""
-        self._usage.update({key: value for key, value in inner(data, "usage").items() if value is not None})
+        """Usage is cumulative: what is told later counts. Null tells nothing, nor does a 0 for input that was counted before."""
+        for key, value in inner(data, "usage").items():
+            if value or (value is not None and (key == "output_tokens" or key not in self._usage)):
+                self._usage[key] = value
 
     def _open(self, data: JsonObject) -> list[Event]:
         start, index = said_object(data.get("content_block"), "content_block"), _index(data)
@@ -208,7 +210,7 @@ class MessagesStream:
         if not self._finished:
             return [failure_event(Protocol.CHAT, CUT)]
         done = Event(None, DONE)
-        return [self._chunks.total(usage_of(self._usage)), done] if self._chunks.usage else [done]
+        return [self._chunks.total(usage_of(self._usage)), done] if self._chunks.usage and self._usage else [done]
 
 
 def _index(data: JsonObject) -> object:

@@ -51,11 +51,12 @@ class Turns:
         for path, message in said:
             role = need_word(message.get("role"), f"{path}.role", _ROLES)
             if role in ("system", "developer"):
+                self._name(message, path)
                 self._system(message, path)
             elif role == "user":
                 self._name(message, path)
                 blocks = self._blocks(message.get("content"), f"{path}.content")
-                follows = self.messages and self.messages[-1]["role"] == "user"
+                follows = self.messages and self.messages[-1]["role"] != "assistant"
                 self._add("user", blocks or ([] if follows else [_text(_FILLER)]))
             elif role == "assistant":
                 self._name(message, path)
@@ -64,6 +65,7 @@ class Turns:
                 self._result(message, path, legacy=role == "function")
         for turn, results in self._all_results:
             turn["content"] = results + turn["content"]
+        self._settle()
         if not self.messages:
             if not self.system:
                 raise UntranslatableError("messages", "there is nothing to answer; expected at least one message with content")
@@ -96,11 +98,24 @@ class Turns:
 
     def _system(self, message: JsonObject, path: str) -> None:
         blocks = _texts(message.get("content"), f"{path}.content")
-        # Between the turns it is allowed after a user's only; elsewhere it is said before them all, as for older models.
-        if self._settings.system_turns and self.messages and self.messages[-1]["role"] != "assistant":
+        if self._settings.system_turns and self.messages:
             self._add("system", blocks)
         else:
             self.system += blocks
+
+    def _settle(self) -> None:
+        """Between the turns, a system's may stand behind a user's only, and nothing but an assistant's may follow it.
+
+        Any other is said before them all, as for models that take none between the turns.
+        """
+        turns, self.messages = self.messages, []
+        for at, turn in enumerate(turns):
+            if turn["role"] == "system":
+                behind = bool(self.messages) and self.messages[-1]["role"] == "user"
+                if not behind or (at + 1 < len(turns) and turns[at + 1]["role"] != "assistant"):
+                    self.system += turn["content"]
+                    continue
+            self._add(turn["role"], turn["content"])
 
     # --- what the assistant said ---
 

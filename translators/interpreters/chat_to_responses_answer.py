@@ -5,7 +5,7 @@ from typing import Final
 from translators.interpreters.base import BadAnswerError, FailedError, JsonObject, World
 from translators.interpreters.common import chat_answer, said_objects, said_text
 from translators.interpreters.failures import failure_in
-from translators.interpreters.responses_words import OWN_THOUGHTS, chat_usage_of, nested_citation
+from translators.interpreters.responses_words import OWN_THOUGHTS, chat_usage_of, nested_citation, picture_of
 from translators.model import Protocol
 
 # The items that are calls: what chat calls them, and the member with what the model gave.
@@ -61,6 +61,9 @@ def _message(response: JsonObject) -> JsonObject:
             details += [entry] if entry is not None else []
         elif isinstance(kind, str) and kind in CALLS:
             calls.append(_call(item, kind))
+        elif picture := picture_of(item):
+            texts.append(picture)
+            length += len(picture)
     message: JsonObject = {"role": "assistant", "content": "".join(texts) or (None if calls or any(refusals) else "")}
     message |= {"refusal": "".join(refusals) or None, "annotations": annotations}
     if thoughts:

@@ -3,12 +3,11 @@
 What the answer looks like is not known here.
 """
 
-import base64
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from translators.interpreters.base import Ask, JsonObject, Media, UntranslatableError
-from translators.interpreters.common import NO_FIELD, need_list, need_object, need_objects, need_text, unknown_kind
+from translators.interpreters.common import NO_FIELD, inlined, need_list, need_object, need_objects, need_text, unknown_kind
 from translators.interpreters.responses_words import OWN_THOUGHTS, SAME_MEMBERS
 
 LeaveOut = Callable[[str, str], None]  # takes the path of a field that responses cannot say, and the reason
@@ -281,7 +280,7 @@ class _Items:
             return {"type": "input_text", "text": need_text(part.get("text"), f"{path}.text")}
         if kind == "image_url":
             image = need_object(part.get("image_url"), f"{path}.image_url")
-            url = self._url(need_text(image.get("url"), f"{path}.image_url.url"), "image/png")
+            url = inlined(need_text(image.get("url"), f"{path}.image_url.url"), self._media, "image/png")
             return {"type": "input_image", "image_url": url, "detail": image.get("detail") or "auto"}
         if kind == "file":
             return {"type": "input_file", **self._file(need_object(part.get("file"), f"{path}.file"), f"{path}.file")}
@@ -292,15 +291,8 @@ class _Items:
     def _file(self, file: JsonObject, path: str) -> JsonObject:
         made = {key: file[key] for key in ("file_id", "filename") if file.get(key) is not None}
         if file.get("file_data") is not None:
-            data = self._url(need_text(file["file_data"], f"{path}.file_data"), "application/pdf")
+            data = inlined(need_text(file["file_data"], f"{path}.file_data"), self._media, "application/pdf")
             made["file_url" if data.lower().startswith(("http://", "https://")) else "file_data"] = data
         elif "file_id" not in made:
             raise UntranslatableError(path, "expected `file_data` or `file_id`")
         return made
-
-    def _url(self, url: str, media_type: str) -> str:
-        """The URL, or what was read from it as a data URI."""
-        read = self._media.get(url)
-        if read is None:
-            return url
-        return f"data:{read.media_type or media_type};base64,{base64.b64encode(read.data).decode()}"

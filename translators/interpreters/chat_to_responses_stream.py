@@ -11,7 +11,7 @@ from translators.interpreters.base import DONE, BadAnswerError, Event, FailedErr
 from translators.interpreters.chat_to_responses_answer import CALLS, finish_of, head_of, sealed_entry, shifted, thought_of
 from translators.interpreters.common import Chunks, said_object, said_objects, said_text
 from translators.interpreters.failures import failure_event, failure_in
-from translators.interpreters.responses_words import chat_usage_of, nested_citation
+from translators.interpreters.responses_words import chat_usage_of, nested_citation, picture_of
 from translators.model import Protocol
 
 _CUT: Final = Failure(502, "the platform's stream ended before its answer was complete", "server_error")
@@ -20,13 +20,14 @@ _CUT: Final = Failure(502, "the platform's stream ended before its answer was co
 class _Item:
     """What was said of one item of the output."""
 
-    __slots__ = ("call", "done", "said", "start")
+    __slots__ = ("begin", "call", "cited", "done", "said", "start")
 
     def __init__(self, start: int) -> None:
         self.said = False  # text, arguments or thoughts have gone out
+        self.cited = False  # and sources
         self.done = False
         self.call = -1  # the index that its call has in chat
-        self.start = start  # how much text stood before its open part
+        self.begin = self.start = start  # how much text stood before it, and before its open part
 
 
 class ChatStream:
@@ -41,6 +42,7 @@ class ChatStream:
         self._writing: int | str | None = None  # the item whose text comes
         self._length = 0  # of the text so far
         self._calls = 0
+        self._called: dict[str, _Item] = {}  # by their ids
         self._thoughts = 0
         self._annotations = 0
         self._over = False
@@ -119,10 +121,19 @@ class ChatStream:
 
     def _finish(self, data: JsonObject, out: list[Event]) -> None:
         response = said_object(data.get("response"), "response")
-        if not self._items:  # some tell the items only here
-            for index, item in enumerate(said_objects(response.get("output"), "response.output")):
+        if (failure := failure_in(Protocol.RESPONSES, response)) is not None:
+            self._over, self._writing = True, None
+            out.append(failure_event(Protocol.CHAT, failure))
+            return
+        items = said_objects(response.get("output"), "response.output")
+        untold = not self._items  # some tell the items only here, or the calls
+        for index, item in enumerate(items):
+            if untold:
                 self._item_done({"output_index": index, "item": item}, out)
-        finish = finish_of(response, incomplete=data.get("type") == "response.incomplete", calls=self._calls > 0)
+            elif item.get("type") in tuple(CALLS):
+                self._call_at_last(item, out)
+        incomplete = "response.incomplete" in (data.get("type"), f"response.{response.get('status')}")
+        finish = finish_of(response, incomplete=incomplete, calls=self._calls > 0)
         self._over, self._writing = True, None
         self._say({}, out, finish)
         usage = response.get("usage")
@@ -158,25 +169,29 @@ class ChatStream:
         elif isinstance(kind, str) and kind in CALLS:
             self._open_call(held, kind, item, out)
             self._whole_arguments(held, kind, said_text(item.get(CALLS[kind][1]), "item"), out)
-        elif kind == "message" and not held.said:
+        elif kind == "message":
             self._message_done(held, item, out)
+        elif picture := picture_of(item):
+            self._length += len(picture)
+            self._say({"content": picture}, out)
 
     def _message_done(self, held: _Item, item: JsonObject, out: list[Event]) -> None:
-        """The text of a message of which nothing was said before."""
-        held.said = True
+        """The text of a message of which nothing was said before, and its sources where none was."""
+        said, cited = held.said, held.cited
+        held.said, held.start = True, held.begin
         for part in said_objects(item.get("content"), "item.content"):
             text, refusal = (
                 said_text(part.get("text"), "item.content[].text"),
                 said_text(part.get("refusal"), "item.content[].refusal"),
             )
-            held.start = self._length
-            if text:
+            if text and not said:
                 self._length += len(text)
                 self._say({"content": text}, out)
-            if refusal:
+            if refusal and not said:
                 self._say({"refusal": refusal}, out)
-            for annotation in said_objects(part.get("annotations"), "item.content[].annotations"):
+            for annotation in () if cited else said_objects(part.get("annotations"), "item.content[].annotations"):
                 self._cite(annotation, held.start, out)
+            held.start += len(text)
 
     # text
 
@@ -201,7 +216,9 @@ class ChatStream:
             self._say({"refusal": text}, out)
 
     def _annotation(self, data: JsonObject, out: list[Event]) -> None:
-        self._cite(said_object(data.get("annotation"), "annotation"), self._item(data).start, out)
+        held = self._item(data)
+        held.cited = True
+        self._cite(said_object(data.get("annotation"), "annotation"), held.start, out)
 
     def _cite(self, annotation: JsonObject, start: int, out: list[Event]) -> None:
         # With an index each, or the official clients cannot put the chunks together.
@@ -221,8 +238,17 @@ class ChatStream:
         if not name:
             raise BadAnswerError("the platform's stream has a call without a name")
         ident = said_text(item.get("call_id"), "item.call_id") or f"call_{self._world.new_id()}"
+        self._called[ident] = held
         call = {"index": held.call, "id": ident, "type": word, word: {"name": name, member: ""}}
         self._say({"tool_calls": [call]}, out)
+
+    def _call_at_last(self, item: JsonObject, out: list[Event]) -> None:
+        """A call as the whole response has it: what of it was not said in the stream."""
+        ident, kind = said_text(item.get("call_id"), "item.call_id"), item["type"]
+        if ident:
+            held = self._called.get(ident) or _Item(self._length)
+            self._open_call(held, kind, item, out)
+            self._whole_arguments(held, kind, said_text(item.get(CALLS[kind][1]), "item"), out)
 
     def _arguments(self, data: JsonObject, out: list[Event]) -> None:
         held = self._item(data)

@@ -201,8 +201,7 @@ def need_reference(value: object, path: str, media: Mapping[str, Media]) -> Refe
     """
     text = need_text(value, path)
     if held := media.get(text):
-        kind = media_type_of(held.data) or (held.media_type or "").partition(";")[0].strip().lower() or None
-        return Reference(Kind.BASE64, base64.b64encode(held.data).decode(), kind, len(held.data))
+        return Reference(Kind.BASE64, base64.b64encode(held.data).decode(), _kind_of(held), len(held.data))
     try:
         found = references.recognise(text)
     except UnsupportedReferenceError as error:
@@ -213,7 +212,33 @@ def need_reference(value: object, path: str, media: Mapping[str, Media]) -> Refe
     return Reference(found.kind, encoded, media_type_of(base64.b64decode(encoded[:_HEAD])) or found.media_type, found.size)
 
 
+def inlined(url: str, media: Mapping[str, Media], usual: str) -> str:
+    """A URL whose content was read as a data URI, any other as it is. `usual`: the media type where nothing tells one."""
+    held = media.get(url)
+    if held is None:
+        return url
+    return f"data:{_kind_of(held) or usual};base64,{base64.b64encode(held.data).decode()}"
+
+
+def _kind_of(held: Media) -> str | None:
+    """The media type: of the first bytes, since servers mislabel, or as the server said."""
+    return media_type_of(held.data) or (held.media_type or "").partition(";")[0].strip().lower() or None
+
+
 # --- what chat says -----------------------------------------------------------------------------------------------------------
+
+
+def finish_word(choice: JsonObject, where: str = "choices[0].finish_reason") -> str:
+    """The finish reason of a choice; empty where it has none yet: null, or what some platforms write for it until the end."""
+    word = said_text(choice.get("finish_reason"), where)
+    return "" if word == "null" else word
+
+
+def usage_in(said: JsonObject) -> JsonObject:
+    """The usage of a chunk or an answer, also where a platform tells it in the choice; empty where there is none."""
+    choices = said.get("choices")
+    places = [said, *(choices if isinstance(choices, list) else ())]
+    return next((usage for place in places if (usage := inner(place, "usage"))), {})
 
 
 def chat_usage(
@@ -252,7 +277,8 @@ class ChatUsage:
         self.prompt = count(usage.get("prompt_tokens"))
         self.completion = count(usage.get("completion_tokens"))
         self.total = count(usage.get("total_tokens")) or self.prompt + self.completion
-        cached = next((held for held in (prompt.get("cached_tokens"), usage.get("cached_tokens")) if held is not None), None)
+        places = (prompt.get("cached_tokens"), usage.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"))
+        cached = next((held for held in places if held is not None), None)
         self.cached = None if cached is None else count(cached)
         self.written = count(prompt["cache_write_tokens"]) if prompt.get("cache_write_tokens") is not None else None
         self.reasoning = count(completion["reasoning_tokens"]) if completion.get("reasoning_tokens") is not None else None

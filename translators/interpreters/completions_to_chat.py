@@ -21,7 +21,7 @@ from translators.interpreters.base import (
     UntranslatableError,
     World,
 )
-from translators.interpreters.common import NO_FIELD, said_object, said_objects, said_text, wants_usage
+from translators.interpreters.common import NO_FIELD, finish_word, said_object, said_objects, said_text, usage_in, wants_usage
 from translators.interpreters.failures import failure_event, failure_in
 from translators.model import Protocol
 
@@ -116,7 +116,7 @@ class CompletionsToChat(Interpreter):
                 self._finished.add(made["index"])
             if made["text"] or made["finish_reason"] is not None:
                 choices.append(made)
-        if not choices and not (self._usage and data.get("usage")):
+        if not choices and not (self._usage and usage_in(data)):
             return []  # a role, thoughts, or usage that nobody asked for
         return [Event(None, self._completion(data, choices, usage=self._usage))]
 
@@ -138,8 +138,8 @@ class CompletionsToChat(Interpreter):
             "model": said_text(said.get("model"), "model") or self._model,
             "choices": choices,
         }
-        if usage and said.get("usage") is not None:
-            out["usage"] = said["usage"]
+        if usage and (told := usage_in(said)):
+            out["usage"] = told
         if said.get("system_fingerprint") is not None:
             out["system_fingerprint"] = said["system_fingerprint"]
         return out
@@ -157,10 +157,10 @@ def _prompt(prompt: Any) -> str:
 
 def _choice(choice: JsonObject, said: JsonObject) -> JsonObject:
     """A choice of completions, from chat's message or delta. Thoughts have no place there."""
-    index, finish = choice.get("index"), choice.get("finish_reason")
+    index = choice.get("index")
     return {
         "text": said_text(said.get("content"), "choices[].content") or said_text(said.get("refusal"), "choices[].refusal"),
         "index": index if isinstance(index, int) else 0,
         "logprobs": None,
-        "finish_reason": None if finish is None else said_text(finish, "choices[].finish_reason"),
+        "finish_reason": finish_word(choice, "choices[].finish_reason") or None,
     }

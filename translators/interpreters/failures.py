@@ -93,6 +93,7 @@ _CHAT_STATUS: Final = {
     "invalid_prompt": 400,
     "context_length_exceeded": 400,
     "content_filter": 400,
+    "content_policy_violation": 400,
     # codes that a response itself fails with
     "vector_store_timeout": 504,
     **dict.fromkeys(
@@ -105,6 +106,13 @@ _CHAT_STATUS: Final = {
     **dict.fromkeys(("unsupported_image_media_type", "failed_to_download_image", "image_file_not_found"), 400),
 }
 _UNKNOWN: Final = 502  # a failure under 200 that no table knows
+# Finish reasons by which chat platforms say that the model failed, so that its answer has no regular end. The first two are in
+# the sheets of two platforms; the last is known in general, of a relay.
+_FAILED_FINISHES: Final = {
+    "network_error": _Meaning(502, "server_error", "network_error"),
+    "insufficient_system_resource": _OVERLOADED,
+    "error": _Meaning(502, "server_error"),
+}
 
 _MESSAGES_TYPES: Final = {
     401: "authentication_error",
@@ -143,7 +151,10 @@ def read_failure(platform: Protocol, status: int, body: Any, headers: Mapping[st
 
 
 def failure_in(protocol: Protocol, data: Any) -> Failure | None:
-    """The failure that an event of a stream, or a whole answer under 2xx, is; None when it is none."""
+    """The failure that an event of a stream, or a whole answer under 2xx, is; None when it is none.
+
+    A chat answer whose finish reason says that the model failed is one, too.
+    """
     if isinstance(data, list) and protocol is Protocol.GENERATE:
         data = data[0] if data else None  # a stream without `alt=sse` wraps its error in an array
     if not isinstance(data, dict):
@@ -155,7 +166,18 @@ def failure_in(protocol: Protocol, data: Any) -> Failure | None:
         return _read(protocol, None, data)
     if protocol is Protocol.CHAT and "choices" not in data and "object" not in data and _number(data.get("code")):
         return _read(protocol, None, data)  # `{"code":1001,"message":...}` under 200, as relays answer
-    return None
+    return _failed_finish(data.get("choices")) if protocol is Protocol.CHAT else None
+
+
+def _failed_finish(choices: Any) -> Failure | None:
+    """The failure that a chat platform tells as the finish reason of all that it says."""
+    if not isinstance(choices, list) or not choices:
+        return None
+    reasons = [_word(choice.get("finish_reason")) if isinstance(choice, dict) else "" for choice in choices]
+    if any(reason not in _FAILED_FINISHES for reason in reasons):
+        return None
+    meaning = _FAILED_FINISHES[reasons[0]]
+    return Failure(meaning.status, f"the platform ended its answer with `{reasons[0]}`", meaning.kind, meaning.code)
 
 
 def _read(platform: Protocol, status: int | None, body: Any) -> Failure:
@@ -173,8 +195,8 @@ def _read(platform: Protocol, status: int | None, body: Any) -> Failure:
     if platform is Protocol.MESSAGES:
         meaning = _MESSAGES.get(_word(inner.get("type"))) or _by_status(status)
         return Failure(meaning.status, message, meaning.kind, meaning.code)
-    if platform is Protocol.GENERATE:
-        return _read_generate(inner, status, message)
+    if platform is Protocol.GENERATE and (_word(inner.get("status")) or not _word(inner.get("type"))):
+        return _read_generate(inner, status, message)  # else it is a relay that answers in chat's words on these paths, too
     return _read_chat(inner, status, message)
 
 

@@ -52,7 +52,7 @@ def text_parts(said: JsonObject) -> list[JsonObject]:
     thoughts = said_text(said.get("reasoning") if thoughts is None else thoughts, "reasoning_content")
     if thoughts:
         parts.append({"text": thoughts, "thought": True})
-    parts += with_media(_content(said.get("content")))
+    parts += _content(said.get("content"))
     if refusal := said_text(said.get("refusal"), "refusal"):
         parts.append({"text": refusal})
     for image in said_objects(said.get("images"), "images"):
@@ -60,12 +60,18 @@ def text_parts(said: JsonObject) -> list[JsonObject]:
     return parts
 
 
-def _content(content: Any) -> str:
+def _content(content: Any) -> list[JsonObject]:
+    """Text, or as some platforms answer, parts of text and pictures."""
     if content is None or isinstance(content, str):
-        return content or ""
+        return with_media(content or "")
     if not isinstance(content, list):
         raise BadAnswerError(f"the platform's answer has {kind_of(content)} as `content`; expected text")
-    return "".join(said_text(part.get("text"), "content.text") for part in said_objects(content, "content"))
+    parts: list[JsonObject] = []
+    for part in said_objects(content, "content"):
+        if url := said_text(inner(part, "image_url").get("url"), "content.image_url.url"):
+            parts.append(_image(url))
+        parts += with_media(said_text(part.get("text"), "content.text"))
+    return parts
 
 
 def _image(url: str) -> JsonObject:

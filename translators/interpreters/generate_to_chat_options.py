@@ -93,6 +93,8 @@ class Options:
                 schema = said if key == "responseJsonSchema" else from_subset(said, path)
                 break
         if kind in ("", "text/plain"):
+            if schema is not None:
+                self._leave_out(path, "a schema is for JSON alone; send `responseMimeType: application/json` with it")
             return
         if kind != "application/json":
             self._leave_out(f"{_CONFIG}.responseMimeType", "chat knows text and JSON only")

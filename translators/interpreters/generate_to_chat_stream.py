@@ -19,31 +19,41 @@ EMPTY: Final = Failure(502, "The platform's stream held no answer.", "upstream_e
 class _Choice:
     """What is held back of one choice until its end."""
 
-    __slots__ = ("annotations", "calls", "details", "finish", "function")
+    __slots__ = ("_numbered", "annotations", "calls", "details", "finish")
 
     def __init__(self) -> None:
-        self.calls: dict[int, JsonObject] = {}
-        self.function: JsonObject | None = None  # the one call of the time before tools
+        self.calls: list[JsonObject] = []
+        self._numbered: dict[int, JsonObject] = {}  # the last call of each index
         self.details: list[JsonObject] = []
         self.annotations: list[JsonObject] = []
         self.finish: str | None = None
 
     def take(self, delta: JsonObject) -> None:
         for place, fragment in enumerate(said_objects(delta.get("tool_calls"), "tool_calls")):
-            index = fragment.get("index")
-            self._fragment(fragment, index if isinstance(index, int) else place)
+            self._fragment(fragment, place)
         if delta.get("function_call") is not None:
-            self._fragment({"function": said_object(delta["function_call"], "function_call")}, -1)
+            self._fragment({"index": -1, "function": said_object(delta["function_call"], "function_call")}, 0)
         for entry in said_objects(delta.get("reasoning_details"), "reasoning_details"):
             self._detail(entry)
         self.annotations += said_objects(delta.get("annotations"), "annotations")
 
-    def _fragment(self, fragment: JsonObject, index: int) -> None:
-        call = self.calls.get(index)
-        if call is None:
+    def _call(self, fragment: JsonObject, place: int) -> JsonObject:
+        """The call of a fragment, `place` in its list. Some platforms number all calls 0, told apart by ids, or number none."""
+        index, ident = fragment.get("index"), fragment.get("id")
+        last = self.calls[-1] if self.calls else None
+        call = self._numbered.get(index) if isinstance(index, int) else None if place and not ident else last
+        if call is None or (ident and call.get("id", ident) != ident):
             if len(self.calls) >= MAX_CALLS:
                 raise BadAnswerError(f"the platform's answer has over {MAX_CALLS} calls; expected fewer")
-            call = self.calls[index] = {"function": {"arguments": []}, "custom": {"input": []}}
+            order = index if isinstance(index, int) else last["order"] if last else 0
+            call = {"order": order, "function": {"arguments": []}, "custom": {"input": []}}
+            self.calls.append(call)
+            if isinstance(index, int):
+                self._numbered[index] = call
+        return call
+
+    def _fragment(self, fragment: JsonObject, place: int) -> None:
+        call = self._call(fragment, place)
         for key in ("id", "type", "extra_content"):
             if fragment.get(key):
                 call.setdefault(key, fragment[key])
@@ -67,10 +77,10 @@ class _Choice:
 
     def parts(self) -> list[JsonObject]:
         """The last parts; there is at least one, as readers of streams expect."""
-        for call in self.calls.values():
+        for call in self.calls:
             for key, text in (("function", "arguments"), ("custom", "input")):
                 call[key][text] = "".join(call[key][text])
-        return last_parts([self.calls[index] for index in sorted(self.calls)], self.details) or [{"text": ""}]
+        return last_parts(sorted(self.calls, key=lambda call: call["order"]), self.details) or [{"text": ""}]
 
 
 class ChatStream:
@@ -131,7 +141,7 @@ class ChatStream:
             return self._last() if ended and self._usage is not None else []
         self._head(data)
         candidates = [candidate for choice in choices if (candidate := self._candidate(choice))]
-        self._plain = self._text is None
+        self._plain = self._text is None and 0 in self._choices
         return [self._made(candidates)] if candidates else []
 
     def _head(self, data: JsonObject) -> None:

@@ -17,7 +17,16 @@ from translators.interpreters.generate_words import DETAIL, GOOGLE, camel, is_ke
 
 _FORMATS: Final = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}  # audio, by subtype
 _MODIFIERS: Final = ("thought", "thoughtSignature")
-_ROLES: Final = ("user", "model", "function")
+_PAYLOADS: Final = (
+    "text",
+    "inlineData",
+    "fileData",
+    "functionCall",
+    "functionResponse",
+    "executableCode",
+    "codeExecutionResult",
+)
+_ROLES: Final = ("user", "model", "function", "tool")  # results come under the last two, too: so the SDKs document it
 
 
 def as_list(value: Any) -> Any:
@@ -47,20 +56,29 @@ class Turns:
         self._ids = CallIds()
         self._open: set[str] = set()  # ids of calls that have no result yet
         self._waiting: dict[str, deque[str]] = {}  # the same by name, in order; answered ones may still be among them
+        self._media: list[tuple[str, JsonObject]] = []  # of results, after which more results may come
 
     def read(self, contents: Any) -> None:
         said = need_objects(as_list(contents), "contents")
         if not said:
             raise UntranslatableError("contents", "expected at least one content")
         turns = [(path, camel(content)) for path, content in said]
+        before = len(self.messages)
         self._ids = CallIds([{"tool_calls": _given_calls(content)} for _, content in turns])
         for path, content in turns:
             role = need_word(content.get("role", "user"), f"{path}.role", _ROLES)
+            self._leave_out_rest(content, ("role", "parts"), path)
             parts = [(where, camel(part)) for where, part in need_objects(as_list(content.get("parts")), f"{path}.parts")]
+            for where, part in parts:
+                self._check(part, where)
             if role == "model":
+                self._say(self._media)
                 self._model(parts, path)
             else:
-                self._user(parts, path)
+                self._user(parts)
+        self._say(self._media)
+        if len(self.messages) == before:
+            raise UntranslatableError("contents", "nothing is said in them; expected at least one part with text, data or a call")
 
     def _add(self, message: JsonObject, path: str) -> str:
         """Adds a message; gives its path."""
@@ -69,11 +87,29 @@ class Turns:
         self._origins[made] = path
         return made
 
+    def _leave_out_rest(self, said: JsonObject, known: tuple[str, ...], path: str) -> None:
+        for key in said:
+            if key not in known:
+                self._leave_out(f"{path}.{key}", NO_FIELD)
+
+    def _check(self, part: JsonObject, path: str) -> None:
+        """A part holds one thing, of a known kind; what stands beside it is left out by name."""
+        held = [key for key in _PAYLOADS if key in part]
+        if len(held) > 1:
+            named = " and ".join(f"`{key}`" for key in held)
+            raise UntranslatableError(path, f"a part holds one thing, this one {named}; send each as a part of its own")
+        if held:
+            self._leave_out_rest(part, (*held, *_MODIFIERS), path)
+        elif unknown := [key for key in part if key not in _MODIFIERS]:
+            named = ", ".join(f"`{key[:40]}`" for key in unknown)
+            raise UntranslatableError(path, f"a part that holds {named} cannot be said in chat; expected text, data or a call")
+
     # --- the user's ---
 
-    def _user(self, parts: list[tuple[str, JsonObject]], path: str) -> None:
+    def _user(self, parts: list[tuple[str, JsonObject]]) -> None:
         """Results first, one message each, then what else the user says in one message."""
-        said: list[tuple[str, JsonObject]] = []
+        said, self._media = self._media, []
+        spoken = False
         for where, part in parts:
             if part.get("functionResponse") is not None:
                 said += self._result(
@@ -81,18 +117,25 @@ class Turns:
                 )
             else:
                 said.append((where, self._part(part, where)))
+                spoken = True
+        if spoken:
+            self._say(said)
+        else:
+            self._media = said
+
+    def _say(self, said: list[tuple[str, JsonObject]]) -> None:
+        """Adds a message of the user, if there is something to say."""
+        self._media = []
         if not said:
             return
         content = [part for _, part in said]
         plain = len(content) == 1 and content[0]["type"] == "text"
+        path = said[-1][0].partition(".parts")[0]
         made = self._add({"role": "user", "content": content[0]["text"] if plain else content}, path)
         for place, (where, _) in enumerate(said):
             self._origins[f"{made}.content[{place}]"] = where
 
     def _part(self, part: JsonObject, path: str) -> JsonObject:
-        for key in part:
-            if key in ("videoMetadata", "mediaResolution", "partMetadata"):
-                self._leave_out(f"{path}.{key}", NO_FIELD)
         if part.get("text") is not None:
             return {"type": "text", "text": need_text(part["text"], f"{path}.text")}
         if part.get("inlineData") is not None:
@@ -105,6 +148,7 @@ class Turns:
     def _result(self, said: JsonObject, path: str) -> list[tuple[str, JsonObject]]:
         """Adds the message of a result; gives the media that came with it, since such a message is text only."""
         said = camel(said)
+        self._leave_out_rest(said, ("id", "name", "response", "parts"), path)
         ident = self._answered(said, path)
         response = need_object(said.get("response", {}), f"{path}.response")
         try:
@@ -112,8 +156,10 @@ class Turns:
         except BadJsonError as error:
             raise UntranslatableError(f"{path}.response", error.message) from None
         self._add({"role": "tool", "tool_call_id": ident, "content": text}, path)
-        parts = need_objects(as_list(said.get("parts")), f"{path}.parts")
-        return [(where, self._part(camel(part), where)) for where, part in parts]
+        parts = [(where, camel(part)) for where, part in need_objects(as_list(said.get("parts")), f"{path}.parts")]
+        for where, part in parts:
+            self._check(part, where)
+        return [(where, self._part(part, where)) for where, part in parts]
 
     def _answered(self, said: JsonObject, path: str) -> str:
         """The id of the call that a result belongs to: its own, or that of the first open call of its name."""
@@ -158,6 +204,7 @@ class Turns:
             self._origins[f"{made}.tool_calls[{place}]"] = where
 
     def _call(self, said: JsonObject, path: str) -> JsonObject:
+        self._leave_out_rest(said, ("id", "name", "args"), path)
         name = need_text(said.get("name"), f"{path}.name")
         ident = need_text(said["id"], f"{path}.id") if said.get("id") else self._ids.new()
         try:

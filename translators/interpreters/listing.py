@@ -4,9 +4,10 @@ Facts that a platform does not tell are not made up: they are left out (`created
 clients read such lists. Sources: "Models" of the three sheets.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from translators.interpreters.base import BadAnswerError, JsonObject
 from translators.model import Protocol
@@ -15,6 +16,12 @@ PREFIX: Final = "models/"  # before every name of generate
 _OF_GENERATE: Final = frozenset(("x-goog-api-key", "x-goog-api-client"))
 _GENERATE_PATHS: Final = "/v1beta/models"
 PATHS: Final = ("/v1/models", _GENERATE_PATHS)
+# By which parameters a page is asked for: how long, and from where on. Lists of chat have one page.
+_PAGING: Final[Mapping[Protocol, tuple[str, str]]] = {
+    Protocol.GENERATE: ("pageSize", "pageToken"),
+    Protocol.MESSAGES: ("limit", "after_id"),
+}
+PAGING: Final = frozenset({"before_id", *(name for names in _PAGING.values() for name in names)})
 
 
 class Listed(NamedTuple):
@@ -33,6 +40,16 @@ def client_of(path: str, headers: Collection[str], query: Collection[str]) -> Pr
     if path.startswith(_GENERATE_PATHS) or "key" in query or not _OF_GENERATE.isdisjoint(headers):
         return Protocol.GENERATE
     return Protocol.MESSAGES if "anthropic-version" in headers or "x-api-key" in headers else Protocol.CHAT
+
+
+def page(client: Protocol, platform: Protocol, query: Mapping[str, str | list[str]]) -> list[tuple[str, str]]:
+    """The page that a client asks for, in the platform's parameters; none where one of the two knows no pages."""
+    asked = [query.get(name) for name in _PAGING.get(client, ())]
+    return [
+        (name, quote(value, safe=""))
+        for name, value in zip(_PAGING.get(platform, ()), asked, strict=False)
+        if isinstance(value, str) and value
+    ]
 
 
 # --- saying ---
@@ -57,12 +74,13 @@ def one(client: Protocol, model: Listed) -> JsonObject:
 
 
 def several(client: Protocol, models: Iterable[Listed], *, more: bool = False, token: str | None = None) -> JsonObject:
-    """A list of models, all in one page; `more` and `token`: the platform has told of another."""
+    """A list of models, all in one page; `more` and `token`: the platform has told of another, and from where on it is."""
     said = [one(client, model) for model in models]
     if client is Protocol.GENERATE:
         return {"models": said, **({"nextPageToken": token} if token is not None else {})}
     if client is Protocol.MESSAGES:
-        ends = {"first_id": said[0]["id"] if said else None, "last_id": said[-1]["id"] if said else None}
+        # A client gives `last_id` back to get the next page.
+        ends = {"first_id": said[0]["id"] if said else None, "last_id": (token or said[-1]["id"]) if said else None}
         return {"data": said, "has_more": more, **ends}
     return {"object": "list", "data": said}
 
@@ -79,10 +97,11 @@ def said_anew(platform: Protocol, client: Protocol, said: Any) -> JsonObject:
         return one(client, _read(platform, said))
     if not isinstance(listed, list):
         raise BadAnswerError("the list of models is no list")
-    token = said.get("nextPageToken")
-    more = said.get("has_more") is True or isinstance(token, str)
+    more = said.get("has_more") is True
+    token = said.get("nextPageToken") or (said.get("last_id") if more else None)
+    token = token if isinstance(token, str) else None
     models = [_read(platform, item) for item in listed]
-    return several(client, models, more=more, token=token if isinstance(token, str) else None)
+    return several(client, models, more=more or token is not None, token=token)
 
 
 def _read(platform: Protocol, said: Any) -> Listed:

@@ -5,9 +5,20 @@ from typing import Any, Final
 
 from translators.interpreters.base import BadAnswerError, JsonObject
 from translators.interpreters.carriers import NATIVE, detail_signature, detail_text, sealed
-from translators.interpreters.common import ChatUsage, safe_id, said_arguments, said_object, said_objects, said_text
+from translators.interpreters.common import (
+    ChatUsage,
+    finish_word,
+    safe_id,
+    said_arguments,
+    said_object,
+    said_objects,
+    said_text,
+    usage_in,
+)
 
 _STOPS: Final = {
+    "stop": "end_turn",
+    "eos": "end_turn",  # the word of some servers of open models
     "length": "max_tokens",
     "tool_calls": "tool_use",
     "function_call": "tool_use",
@@ -17,11 +28,14 @@ _STOPS: Final = {
 
 
 def stop_of(finish: str, *, calls: bool, refused: bool) -> str:
-    """The stop reason. Several platforms say `stop` although they call, and a model's own refusal ends with `stop`, too."""
-    stop = _STOPS.get(finish, "end_turn")
-    if stop != "end_turn":
+    """The stop reason. Several platforms say `stop` although they call, and a model's own refusal ends with `stop`, too.
+
+    A word that no table knows stays as it is: clients take any, and nobody knows whether it is a regular end.
+    """
+    stop = _STOPS.get(finish)
+    if stop is not None and stop != "end_turn":
         return stop
-    return "tool_use" if calls else "refusal" if refused else stop
+    return "tool_use" if calls else "refusal" if refused else stop or finish
 
 
 def usage_of(usage: JsonObject) -> JsonObject:
@@ -69,7 +83,7 @@ def message_of(said: JsonObject, model: str, new_id: Callable[[], str]) -> JsonO
         raise BadAnswerError("the platform's answer has no `choices`; expected a chat completion")
     choice = choices[0]
     message = said_object(choice.get("message"), "choices[0].message")
-    finish = choice.get("finish_reason")
+    finish = finish_word(choice)
     refusal = said_text(message.get("refusal"), "choices[0].message.refusal")
     content = _thoughts(message)
     if text := words_of(message.get("content"), "choices[0].message.content"):
@@ -81,8 +95,8 @@ def message_of(said: JsonObject, model: str, new_id: Callable[[], str]) -> JsonO
         if extra:
             _carry(content, extra)
         content.append(block)
-    usage = said.get("usage")
-    stop = stop_of(finish, calls=bool(calls), refused=bool(refusal)) if isinstance(finish, str) and finish else None
+    usage = usage_in(said)
+    stop = stop_of(finish, calls=bool(calls), refused=bool(refusal)) if finish else None
     return {
         "id": said_text(said.get("id"), "id") or f"msg_{new_id()}",
         "type": "message",
@@ -91,7 +105,7 @@ def message_of(said: JsonObject, model: str, new_id: Callable[[], str]) -> JsonO
         "content": content,
         "stop_reason": stop,
         "stop_sequence": None,
-        "usage": usage_of(usage) if isinstance(usage, dict) else {"input_tokens": 0, "output_tokens": 0},
+        "usage": usage_of(usage) if usage else {"input_tokens": 0, "output_tokens": 0},
     }
 
 

@@ -13,12 +13,14 @@ from translators.interpreters.carriers import detail_signature, detail_text, sea
 from translators.interpreters.common import (
     RAW_ARGUMENTS,
     arguments_of,
+    finish_word,
     safe_id,
     said_list,
     said_object,
     said_objects,
     said_text,
     text_of,
+    usage_in,
 )
 from translators.interpreters.failures import failure_event, failure_in
 from translators.interpreters.messages_to_chat_answer import reasoning_of, redacted_of, stop_of, thinking, usage_of, words_of
@@ -26,6 +28,7 @@ from translators.model import Protocol
 
 _CUT: Final = Failure(502, "the platform's stream ended before its answer did", "server_error", "upstream_error")
 _FIELDS: Final = {"text": "text", "thinking": "thinking", "signature": "signature", "input_json": "partial_json"}
+_CUTTING: Final = ("max_tokens", "refusal")  # reasons that may end an answer within a call
 _OTHERS: Final = ("tool_calls", "reasoning_details", "refusal", "function_call")
 
 
@@ -136,12 +139,12 @@ class ChatStream:
             self._open = None
             return [failure_event(Protocol.MESSAGES, _CUT)]
         out = self._drained(last=True)
-        if self._broken is not None and self._finish != "length":
+        stop = stop_of(self._finish, calls=bool(self._calls), refused=self._refused)
+        if self._broken is not None and stop not in _CUTTING:
             message = f"the arguments of the call `{self._broken.name[:64]}` are no JSON object"
             self._open = None
             return [*out, failure_event(Protocol.MESSAGES, Failure(502, message, "server_error", "upstream_error"))]
         self._close(out)
-        stop = stop_of(self._finish, calls=bool(self._calls), refused=self._refused)
         usage = usage_of(self._usage) if self._usage else {"output_tokens": 0}
         delta = {"stop_reason": stop, "stop_sequence": None}
         out.append(Event("message_delta", {"type": "message_delta", "delta": delta, "usage": usage}))
@@ -151,21 +154,17 @@ class ChatStream:
     # --- chunks ---
 
     def _chunk(self, data: JsonObject) -> list[Event]:
-        usage = data.get("usage")
-        if isinstance(usage, dict):
-            self._usage.update({key: value for key, value in usage.items() if value is not None})
         choices = said_objects(data.get("choices"), "choices")
         choice = next((choice for choice in choices if choice.get("index") in (0, None)), None)
+        self._usage.update({key: value for key, value in usage_in(data).items() if value is not None})
         if choice is None:
             # The chunk with usage alone is the last one; any other without a choice says nothing.
-            return self.end() if self._finish and not choices and isinstance(usage, dict) else []
+            return self.end() if self._finish and not choices and isinstance(data.get("usage"), dict) else []
         out = [] if self._started else [self._start(data)]
         delta = {} if choice.get("delta") is None else said_object(choice["delta"], "choices[0].delta")
         if delta:
             self._delta(delta, out)
-        finish = choice.get("finish_reason")
-        if isinstance(finish, str) and finish:
-            self._finish = finish
+        self._finish = finish_word(choice) or self._finish
         return out
 
     def _start(self, data: JsonObject) -> Event:

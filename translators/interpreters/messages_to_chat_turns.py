@@ -1,6 +1,7 @@
 """The turns of a messages request as a chat platform takes them: results of calls as messages of their own, media as parts (M2)."""
 
 from collections.abc import Callable, Mapping
+from itertools import groupby
 from typing import Any, Final
 
 from translators.formats.media import Kind
@@ -21,8 +22,9 @@ from translators.interpreters.common import (
 )
 
 # Blocks of hosted tools are left out, as are their results: what came of them is in the text.
-_HOSTED: Final = ("server_tool_use", "mcp_tool_use")
+_HOSTED: Final = ("server_tool_use", "mcp_tool_use", "container_upload")
 _CONTENT: Final = ("text", "image", "document", "search_result")
+_Blocks = list[tuple[str, JsonObject]]  # blocks with their paths
 
 
 class Turns:
@@ -40,16 +42,20 @@ class Turns:
     def read(self, system: object, messages: object) -> None:
         self._system(system, "system")
         said = need_objects(need_list(messages, "messages"), "messages")
-        for path, message in said:
-            role = need_word(message.get("role"), f"{path}.role", ("user", "assistant", "system"))
+        for role, group in groupby(said, key=_role):
+            turn = list(group)
             if role == "system":
-                self._system(message.get("content"), f"{path}.content")
+                for path, message in turn:
+                    self._system(message.get("content"), f"{path}.content")
             elif role == "user":
-                self._user(message.get("content"), path)
-            elif path == said[-1][0]:
-                self._leave_out(path, "the platform begins its answers itself; end with a message of the user")
+                for path, blocks in _joined(turn, "tool_result"):
+                    self._user(blocks, path)
+            elif turn[-1] is said[-1]:
+                for path, _ in turn:
+                    self._leave_out(path, "the platform begins its answers itself; end with a message of the user")
             else:
-                self._assistant(message.get("content"), path)
+                for path, blocks in _joined(turn, "tool_use"):
+                    self._assistant(blocks, path)
         if not self.messages:
             raise UntranslatableError("messages", "there is nothing to answer; expected at least one message of the user")
 
@@ -76,12 +82,12 @@ class Turns:
 
     # --- what the user said ---
 
-    def _user(self, content: object, path: str) -> None:
+    def _user(self, blocks: _Blocks, path: str) -> None:
         """Results first, each a message; then what the results showed and what the user said besides, in one message."""
         shown: list[tuple[str, JsonObject]] = []
         said: list[tuple[str, JsonObject]] = []
         results = False
-        for where, block in _blocks(content, f"{path}.content"):
+        for where, block in blocks:
             if block.get("type") == "tool_result":
                 results = True
                 self._result(block, where, shown)
@@ -115,6 +121,9 @@ class Turns:
         """The parts that a block of the user's becomes, with the place each comes from."""
         kind = block.get("type")
         self._uncached(block, path)
+        citations = block.get("citations")
+        if isinstance(citations, dict) and citations.get("enabled"):
+            self._leave_out(f"{path}.citations", NO_FIELD)
         if kind == "text":
             return [(path, _part(need_text(block.get("text"), f"{path}.text")))]
         if kind == "image":
@@ -149,13 +158,12 @@ class Turns:
 
     def _document(self, block: JsonObject, path: str) -> list[tuple[str, JsonObject]]:
         source = need_object(block.get("source"), f"{path}.source")
-        citations = block.get("citations")
-        if isinstance(citations, dict) and citations.get("enabled"):
-            self._leave_out(f"{path}.citations", NO_FIELD)
-        parts = []
-        if block.get("context") is not None:
-            parts.append((f"{path}.context", _part(need_text(block["context"], f"{path}.context"))))
         kind = source.get("type")
+        # A file has its title as a name; of a text there is only what stands before it.
+        told = ("title", "context") if kind in ("text", "content") else ("context",)
+        parts = [
+            (f"{path}.{key}", _part(need_text(block[key], f"{path}.{key}"))) for key in told if block.get(key) not in (None, "")
+        ]
         if kind == "text":
             return [*parts, (path, _part(need_text(source.get("data"), f"{path}.source.data")))]
         if kind == "content":
@@ -171,12 +179,12 @@ class Turns:
 
     # --- what the assistant said ---
 
-    def _assistant(self, content: object, path: str) -> None:
+    def _assistant(self, blocks: _Blocks, path: str) -> None:
         text, reasoning = "", ""
         calls: list[JsonObject] = []
         details: list[JsonObject] = []
         extra: Any = None  # what belongs to the call that follows
-        for where, block in _blocks(content, f"{path}.content"):
+        for where, block in blocks:
             kind = block.get("type")
             if kind == "text":
                 text += self._text(block, where)
@@ -221,7 +229,22 @@ def media_urls(messages: object) -> list[str]:
     return urls
 
 
-def _blocks(content: object, path: str) -> list[tuple[str, JsonObject]]:
+def _role(said: tuple[str, JsonObject]) -> str:
+    return need_word(said[1].get("role"), f"{said[0]}.role", ("user", "assistant", "system"))
+
+
+def _joined(turn: list[tuple[str, JsonObject]], kind: str) -> list[tuple[str, _Blocks]]:
+    """The blocks of neighbours of one role, each message with its path; as one message where calls, or results, stand in several.
+
+    The messages protocol takes neighbours as one turn; chat's results must directly follow the message with all of their calls.
+    """
+    said = [(path, _blocks(message.get("content"), f"{path}.content")) for path, message in turn]
+    if len(said) == 1 or all(block.get("type") != kind for _, blocks in said for _, block in blocks):
+        return said
+    return [(said[0][0], [block for _, blocks in said for block in blocks])]
+
+
+def _blocks(content: object, path: str) -> _Blocks:
     """Content as blocks, each with its place; a string is one text block."""
     if isinstance(content, str):
         return [(path, _part(content))]

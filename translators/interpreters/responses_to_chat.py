@@ -9,13 +9,14 @@ from translators.interpreters.base import (
     BadAnswerError,
     Event,
     FailedError,
+    Failure,
     Interpreter,
     JsonObject,
     Media,
     Settings,
     World,
 )
-from translators.interpreters.common import Origins, said_object, said_objects
+from translators.interpreters.common import Origins, finish_word, said_object, said_objects
 from translators.interpreters.failures import failure_in
 from translators.interpreters.responses_to_chat_items import urls_in
 from translators.interpreters.responses_to_chat_request import chat_request
@@ -60,7 +61,8 @@ class ResponsesToChat(Interpreter):
         self._origins, self._tools = Origins(), {}
         history = self.settings.reasoning_history
         out = chat_request(ask, media, self.leave_out, self._origins, self._tools, history=history)
-        self._stream = ResponsesStream(_echo(ask.body), self._tools, ask.model, self.world)
+        heard = {name: value for name, value in ask.body.items() if name not in self.dropped}
+        self._stream = ResponsesStream(_echo(heard), self._tools, ask.model, self.world)
         return out
 
     def origin(self, path: str) -> str:
@@ -81,6 +83,9 @@ class ResponsesToChat(Interpreter):
     def event(self, event: Event) -> list[Event]:
         return self._stream.event(event)
 
+    def failed(self, failure: Failure) -> list[Event]:
+        return self._stream.failed(failure)
+
     def end(self) -> list[Event]:
         return self._stream.end()
 
@@ -91,7 +96,7 @@ def _as_delta(choice: JsonObject) -> JsonObject:
     delta = dict(message)
     calls = said_objects(message.get("tool_calls"), "choices[0].message.tool_calls")
     delta["tool_calls"] = [{**call, "index": index} for index, call in enumerate(calls)]
-    return {**choice, "index": 0, "delta": delta, "finish_reason": choice.get("finish_reason") or "stop"}
+    return {**choice, "index": 0, "delta": delta, "finish_reason": finish_word(choice) or "stop"}
 
 
 def _echo(body: JsonObject) -> JsonObject:

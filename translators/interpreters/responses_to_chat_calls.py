@@ -5,7 +5,7 @@ When they are said to the client is not known here.
 
 from translators.interpreters.base import BadAnswerError, JsonObject
 from translators.interpreters.common import arguments_of, said_object, said_text
-from translators.interpreters.responses_words import call_signature
+from translators.interpreters.responses_words import ToolName, call_signature
 
 
 class Call:
@@ -31,6 +31,20 @@ class Call:
         self.checked = len(self.pieces)
         return arguments_of("".join(self.pieces)) is not None
 
+    def opened(self, tool: ToolName, new_id: str) -> JsonObject:
+        """The item of the call, in which nothing is given yet. `tool`: what the client calls it."""
+        custom = tool.custom or self.custom
+        item = {
+            "id": f"{'ctc' if custom else 'fc'}_{new_id}",
+            "type": "custom_tool_call" if custom else "function_call",
+            "status": "in_progress",
+            "call_id": self.ident,
+            "name": tool.name,
+        }
+        space = {} if tool.namespace is None else {"namespace": tool.namespace}
+        self.item = {**item, **space, "input" if custom else "arguments": ""}
+        return self.item
+
 
 class Calls:
     """`queue`: the calls that the client has not been told in full, in their order."""
@@ -41,6 +55,13 @@ class Calls:
         self.queue: list[Call] = []
         self._by_index: dict[int, Call] = {}  # the last one of each index
         self._last: Call | None = None
+
+    def go_on(self) -> bool:
+        """Whether the first call of the queue may still get arguments: it has none yet, or they are no JSON object."""
+        if not self.queue:
+            return False
+        call, text = self.queue[0], "".join(self.queue[0].pieces)
+        return call.custom or not text or arguments_of(text) is None
 
     def take(self, fragment: JsonObject) -> None:
         """Puts a fragment to its call. Without an index it belongs to the last one, or, with a new id, to a new one."""

@@ -3,13 +3,12 @@
 The rest of the request is not known here.
 """
 
-import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from translators.interpreters.base import JsonObject, Media, UntranslatableError
 from translators.interpreters.carriers import GENERATE
-from translators.interpreters.common import Origins, need_object, need_objects, need_text, unknown_kind
+from translators.interpreters.common import Origins, inlined, need_object, need_objects, need_text, unknown_kind
 from translators.interpreters.responses_words import function_name, input_arguments, unpacked
 
 LeaveOut = Callable[[str, str], None]  # takes the path of a field that chat cannot say, and the reason
@@ -19,6 +18,8 @@ _HOSTED_ITEMS: Final = frozenset(
     | {"mcp_approval_request", "mcp_approval_response"}
 )
 _OUTPUTS: Final = frozenset({"function_call_output", "custom_tool_call_output"})
+# Members of chat's parts that stand one level higher here.
+_FLAT: Final = ((".image_url.detail", ".detail"), (".file.file_id", ".file_id"))
 
 
 class Items:
@@ -57,14 +58,17 @@ class Items:
         for block in self._blocks:
             for place, path in block.calls.items():
                 self._origins[f"messages[{len(out)}].tool_calls[{place}]"] = path
-            for path, message in block.messages():
+            for path, message, parts in block.messages():
                 self._origins[f"messages[{len(out)}]"] = path
+                for place, part in enumerate(parts):
+                    hub = f"messages[{len(out)}].content[{place}]"
+                    self._origins |= {hub: part} | {hub + there: part + here for there, here in _FLAT}
                 out.append(message)
         return out
 
-    def _add(self, path: str, message: JsonObject) -> None:
+    def _add(self, path: str, message: JsonObject, parts: Iterable[str] = ()) -> None:
         self._settle()
-        self._blocks.append(_Block(path, message))
+        self._blocks.append(_Block(path, message, parts))
 
     def _settle(self) -> None:
         """The assistant's message is whole; thoughts behind its last word belong to it."""
@@ -149,7 +153,8 @@ class Items:
     def _output(self, path: str, item: JsonObject) -> None:
         ident = need_text(item.get("call_id"), f"{path}.call_id")
         said = item.get("output")
-        texts, others = [], []
+        texts: list[str] = []
+        others: list[tuple[str, JsonObject]] = []
         if isinstance(said, str):
             texts.append(said)
         else:
@@ -158,7 +163,7 @@ class Items:
                 if made["type"] == "text":
                     texts.append(made["text"])
                 else:
-                    others.append(made)
+                    others.append((where, made))
         result = {"role": "tool", "tool_call_id": ident, "content": "\n".join(texts)}
         self._settle()
         block = self._of_call.get(ident)
@@ -167,8 +172,7 @@ class Items:
             self._blocks.append(block)
         else:
             block.results.append((path, result))
-        if others:
-            block.pictures.append((path, others))
+        block.pictures += others
 
     # messages
 
@@ -180,7 +184,8 @@ class Items:
         elif role in ("user", "system", "developer"):
             # Chat platforms know `system`; where `developer` is known, too, they mean the same.
             role = "system" if role == "developer" else role
-            self._add(path, {"role": role, "content": self._content(f"{path}.content", content, role)})
+            parts, made = self._content(f"{path}.content", content, role)
+            self._add(path, {"role": role, "content": made}, parts)
         else:
             raise UntranslatableError(f"{path}.role", "expected user, assistant, system or developer")
 
@@ -209,18 +214,20 @@ class Items:
         elif not texts and message["content"] is None:
             message["content"] = ""
 
-    def _content(self, path: str, content: Any, role: str) -> Any:
+    def _content(self, path: str, content: Any, role: str) -> tuple[list[str], Any]:
+        """What a message holds: the paths of its parts, and the parts or the text."""
         if isinstance(content, str):
-            return content
-        parts = []
+            return [], content
+        paths, parts = [], []
         for where, part in need_objects(content, path):
             made = self._part(where, part)
             if role == "system" and made["type"] != "text":
                 raise unknown_kind(part.get("type"), where, "input_text")
+            paths.append(where)
             parts.append(made)
         if len(parts) == 1 and parts[0]["type"] == "text":
-            return parts[0]["text"]
-        return parts
+            return [], parts[0]["text"]
+        return paths, parts
 
     def _part(self, path: str, part: JsonObject) -> JsonObject:
         kind = part.get("type")
@@ -228,8 +235,10 @@ class Items:
             return {"type": "text", "text": need_text(part.get("text"), f"{path}.text")}
         if kind == "input_image":
             if part.get("image_url") is None:
-                raise UntranslatableError(f"{path}.file_id", "chat has no ids of pictures; send `image_url`")
-            image = {"url": self._held(need_text(part["image_url"], f"{path}.image_url"), "image/png")}
+                given = part.get("file_id") is not None
+                reason = "chat has no ids of pictures; send `image_url`" if given else "there is no picture; expected `image_url`"
+                raise UntranslatableError(f"{path}.file_id" if given else path, reason)
+            image = {"url": inlined(need_text(part["image_url"], f"{path}.image_url"), self._media, "image/png")}
             if part.get("detail") is not None:
                 image["detail"] = part["detail"]
             return {"type": "image_url", "image_url": image}
@@ -242,7 +251,7 @@ class Items:
     def _file(self, path: str, part: JsonObject) -> JsonObject:
         made: JsonObject = {}
         if part.get("file_url") is not None:
-            made["file_data"] = self._held(need_text(part["file_url"], f"{path}.file_url"), "application/pdf")
+            made["file_data"] = inlined(need_text(part["file_url"], f"{path}.file_url"), self._media, "application/pdf")
         elif part.get("file_data") is not None:
             made["file_data"] = need_text(part["file_data"], f"{path}.file_data")
         else:
@@ -251,30 +260,29 @@ class Items:
             made["filename"] = part["filename"]
         return made
 
-    def _held(self, url: str, media_type: str) -> str:
-        """The URL, or what was read from it as a data URI."""
-        read = self._media.get(url)
-        if read is None:
-            return url
-        return f"data:{read.media_type or media_type};base64,{base64.b64encode(read.data).decode()}"
-
 
 class _Block:
-    """A message with the results of its calls, each with the path it came from; `calls`: paths by their place."""
+    """A message with the results of its calls, each with the path it came from.
 
-    __slots__ = ("calls", "message", "path", "pictures", "results")
+    `parts`: the paths of what its content holds; `calls`: paths by their place; `pictures`: parts of results, with their paths.
+    """
 
-    def __init__(self, path: str, message: JsonObject) -> None:
+    __slots__ = ("calls", "message", "parts", "path", "pictures", "results")
+
+    def __init__(self, path: str, message: JsonObject, parts: Iterable[str] = ()) -> None:
         self.path = path
         self.message = message
+        self.parts = parts
         self.calls: dict[int, str] = {}
         self.results: list[tuple[str, JsonObject]] = []
-        self.pictures: list[tuple[str, list[JsonObject]]] = []
+        self.pictures: list[tuple[str, JsonObject]] = []
 
-    def messages(self) -> list[tuple[str, JsonObject]]:
-        out = [(self.path, self.message), *self.results]
+    def messages(self) -> list[tuple[str, JsonObject, Iterable[str]]]:
+        """Path, message, and the paths of the parts of its content."""
+        out = [(self.path, self.message, self.parts), *((path, result, ()) for path, result in self.results)]
         if self.pictures:
-            out.append((self.pictures[0][0], {"role": "user", "content": [part for _, parts in self.pictures for part in parts]}))
+            paths = [path for path, _ in self.pictures]
+            out.append((paths[0], {"role": "user", "content": [part for _, part in self.pictures]}, paths))
         return out
 
 

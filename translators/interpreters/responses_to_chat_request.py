@@ -136,8 +136,10 @@ def _tools(body: JsonObject, out: JsonObject, leave_out: LeaveOut, origins: Orig
     if body.get("tool_choice") is not None:
         choice = _choice(body["tool_choice"], "tool_choice", leave_out)
         # `auto` without tools says nothing, and chat refuses a choice where there is nothing to choose from.
-        if choice is not None and (functions or choice not in ("auto", "none")):
+        if choice is not None and functions:
             out["tool_choice"] = choice
+        elif choice not in (None, "auto", "none"):
+            leave_out("tool_choice", "there is no function to choose from")
 
 
 def _function(tool: JsonObject, path: str, namespace: str | None, names: dict[str, ToolName]) -> JsonObject:

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from translators.interpreters.base import DONE, BadAnswerError, Event, FailedError, Failure, JsonObject, World
-from translators.interpreters.common import said_object, said_objects, said_text
+from translators.interpreters.common import arguments_of, finish_word, inner, said_object, said_objects, said_text, usage_in
 from translators.interpreters.failures import failure_in, response_error
 from translators.interpreters.responses_to_chat_calls import Call, Calls
 from translators.interpreters.responses_words import (
     ToolName,
     arguments_input,
+    cut_by,
     flat_citation,
     merge_details,
     packed,
@@ -22,9 +23,8 @@ from translators.interpreters.responses_words import (
 )
 from translators.model import Protocol
 
-# Why a response is incomplete; `sensitive` is what some platforms call a filtered answer.
-_REASONS: Final = {"length": "max_output_tokens", "content_filter": "content_filter", "sensitive": "content_filter"}
 _CUT: Final = Failure(502, "the platform's stream ended before its answer was complete", "server_error")
+_WORDS: Final = ("reasoning_content", "reasoning", "reasoning_details", "content", "images", "refusal", "annotations")
 _DELTA: Final = "response.output_text.delta"
 
 
@@ -38,10 +38,11 @@ class ResponsesStream:
         self._world = world
         self._head: JsonObject = {}  # of the response object, once the stream has begun
         self._sequence = 0
+        self._unsaid: list[Event] = []  # what one event gave before it turned out to be a bad one
         self._output: list[JsonObject] = []  # the items that are closed
         self._usage: JsonObject | None = None
         self._tier: Any = None
-        self._finish: str | None = None
+        self._finish = ""
         self._over = False
         # the open item
         self._kind = ""  # reasoning, message or call; empty: none is open
@@ -53,6 +54,7 @@ class ResponsesStream:
         self._logprobs: list[JsonObject] = []
         self._details: list[JsonObject] = []
         # calls
+        self._late: list[tuple[JsonObject, Any]] = []  # deltas that came while a call went on, and their logprobs
         self._calls = Calls()
         self._queue = self._calls.queue
 
@@ -72,10 +74,11 @@ class ResponsesStream:
                     and len(delta) == 1
                     and isinstance(text := delta.get("content"), str)
                     and text
-                    and choice.get("finish_reason") is None
+                    and not choice.get("finish_reason")
                     and not choice.get("logprobs")
                     and not choice.get("index")
                     and not data.get("usage")
+                    and "usage" not in choice
                 ):
                     self._pieces.append(text)
                     return [self._text_delta(text, [])]
@@ -90,22 +93,51 @@ class ResponsesStream:
         out: list[Event] = []
         if self._over:
             return out
+        self._unsaid = out
         if (failure := failure_in(Protocol.CHAT, data)) is not None:
-            return self._fail(failure)
+            if not self._head:
+                raise FailedError(failure)
+            return self.failed(failure)
         if not self._head:
             self._begin(data, out)
-        if isinstance(usage := data.get("usage"), dict) and usage:
+        if usage := usage_in(data):
             self._usage = usage
         if data.get("service_tier") is not None:
             self._tier = data["service_tier"]
         for choice in said_objects(data.get("choices"), "choices"):
             if not choice.get("index"):  # others were not asked for
                 self._choice(choice, out)
+        self._unsaid = []
         return out
 
     def _choice(self, choice: JsonObject, out: list[Event]) -> None:
         delta = choice.get("delta")
         delta = {} if delta is None else said_object(delta, "choices[0].delta")
+        if any(delta.get(name) for name in _WORDS):
+            if self._late or (self._kind != "message" and self._calls.go_on()):
+                self._late.append((delta, choice.get("logprobs")))
+            else:
+                self._words(delta, choice.get("logprobs"), out)
+        if calls := delta.get("tool_calls"):
+            for fragment in said_objects(calls, "choices[0].delta.tool_calls"):
+                self._calls.take(fragment)
+        if (old := delta.get("function_call")) is not None:  # calls as they were before there were tools
+            self._calls.take({"index": 0, "function": old})
+        if self._queue:
+            self._pump(out, final=False)
+        if self._late and not self._calls.go_on():
+            self._say_late(out)
+        if finish := finish_word(choice):
+            self._finish = finish
+            self._close_all(out)
+
+    def _say_late(self, out: list[Event]) -> None:
+        late, self._late = self._late, []
+        for delta, logprobs in late:
+            self._words(delta, logprobs, out)
+
+    def _words(self, delta: JsonObject, logprobs: Any, out: list[Event]) -> None:
+        """All but the calls of a delta."""
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if thought:
             self._thought(said_text(thought, "choices[0].delta.reasoning_content"), out)
@@ -114,7 +146,10 @@ class ResponsesStream:
             self._open_reasoning(out)
             merge_details(self._details, details)
         if text := delta.get("content"):
-            self._said(said_text(text, "choices[0].delta.content"), choice.get("logprobs"), out)
+            self._said(said_text(text, "choices[0].delta.content"), logprobs, out)
+        for image in said_objects(delta.get("images"), "choices[0].delta.images"):  # as some platforms give pictures
+            if url := said_text(inner(image, "image_url").get("url"), "images[].image_url.url"):
+                self._said(f"![image]({url})", None, out)
         if refusal := delta.get("refusal"):
             refusal = said_text(refusal, "choices[0].delta.refusal")
             self._open_part("refusal", out)
@@ -123,16 +158,6 @@ class ResponsesStream:
         if annotations := delta.get("annotations"):
             for annotation in said_objects(annotations, "choices[0].delta.annotations"):
                 self._annotation(flat_citation(annotation), out)
-        if calls := delta.get("tool_calls"):
-            for fragment in said_objects(calls, "choices[0].delta.tool_calls"):
-                self._calls.take(fragment)
-        if (old := delta.get("function_call")) is not None:  # calls as they were before there were tools
-            self._calls.take({"index": 0, "function": old})
-        if self._queue:
-            self._pump(out, final=False)
-        if (finish := choice.get("finish_reason")) is not None:
-            self._finish = said_text(finish, "choices[0].finish_reason")
-            self._close(out)
 
     def _said(self, text: str, logprobs: Any, out: list[Event]) -> None:
         logprobs = said_objects(logprobs.get("content"), "choices[0].logprobs.content") if isinstance(logprobs, dict) else []
@@ -177,22 +202,25 @@ class ResponsesStream:
         out: list[Event] = []
         if self._over:
             return out
-        if self._finish is None:
-            if not self._head:
-                self._begin({}, out)
-            return out + self._fail(_CUT)
-        self._close(out)  # some go on behind their finish
+        if not self._finish:
+            return self.failed(_CUT)
+        self._unsaid = out
+        self._close_all(out)  # some go on behind their finish
         self._over = True
-        reason = _REASONS.get(self._finish)
+        reason = cut_by(self._finish)
         status = "incomplete" if reason else "completed"
         self._emit(out, f"response.{status}", response=self._response(status, None, reason))
+        self._unsaid = []
         return out
 
-    def _fail(self, failure: Failure) -> list[Event]:
-        self._over, self._part = True, ""
+    def failed(self, failure: Failure) -> list[Event]:
+        """The end of a stream in a failure; one that has not begun begins for it, as readers want it. Empty: it has ended."""
+        if self._over:
+            return []
+        out, self._unsaid = self._unsaid, []
         if not self._head:
-            raise FailedError(failure)
-        out: list[Event] = []
+            self._begin({}, out)
+        self._over, self._part = True, ""
         self._emit(out, "response.failed", response=self._response("failed", response_error(failure)))
         return out
 
@@ -208,13 +236,17 @@ class ResponsesStream:
         self._emit(out, "response.output_item.done", output_index=len(self._output), item=item)
         self._output.append(item)
 
-    def _close(self, out: list[Event]) -> None:
-        """Closes whatever is open, and says the calls that are still waiting."""
+    def _close_all(self, out: list[Event]) -> None:
+        """Closes whatever is open, and says what is still waiting."""
         self._close_item(out)
         self._pump(out, final=True)
+        self._say_late(out)
+        self._close_item(out)
 
     def _close_item(self, out: list[Event]) -> None:
-        if self._kind == "reasoning":
+        if self._kind == "call":
+            self._close_call(out)
+        elif self._kind == "reasoning":
             self._close_reasoning(out)
         elif self._kind == "message":
             self._close_message(out)
@@ -239,7 +271,7 @@ class ResponsesStream:
 
     def _open_part(self, kind: str, out: list[Event]) -> None:
         if self._kind != "message":
-            self._close(out)
+            self._close_item(out)
             ident = f"msg_{self._world.new_id()}"
             item = {"id": ident, "type": "message", "status": "in_progress", "role": "assistant", "content": []}
             self._open("message", ident, item, out)
@@ -287,10 +319,8 @@ class ResponsesStream:
 
     # thoughts
 
-    def _open_reasoning(self, out: list[Event], *, calls_wait: bool = False) -> None:
+    def _open_reasoning(self, out: list[Event]) -> None:
         if self._kind != "reasoning":
-            if not calls_wait:
-                self._close(out)
             ident = f"rs_{self._world.new_id()}"
             self._open("reasoning", ident, {"id": ident, "type": "reasoning", "summary": []}, out)
 
@@ -336,8 +366,7 @@ class ResponsesStream:
                 call.sent = len(call.pieces)
             if not final and (len(queue) == 1 or not call.complete()):
                 return
-            self._close_call(call, out)
-            del queue[0]
+            self._close_call(out)
 
     def _open_call(self, call: Call, out: list[Event]) -> None:
         if not call.name:
@@ -345,38 +374,31 @@ class ResponsesStream:
         call.ident = call.ident or f"call_{self._world.new_id()}"
         if call.signature:
             # Only thoughts come back from every client; the signature stands in the item before its call.
-            self._open_reasoning(out, calls_wait=True)
+            self._open_reasoning(out)
             self._details.append(signature_entry(call.ident, call.signature))
-        tool = self._tools.get(call.name) or ToolName(call.name, None, call.custom)
-        custom = tool.custom or call.custom
-        ident = f"{'ctc' if custom else 'fc'}_{self._world.new_id()}"
-        item = {
-            "id": ident,
-            "type": "custom_tool_call" if custom else "function_call",
-            "status": "in_progress",
-            "call_id": call.ident,
-            "name": tool.name,
-        }
-        if tool.namespace is not None:
-            item["namespace"] = tool.namespace
-        call.item = {**item, "input" if custom else "arguments": ""}
-        self._open("call", ident, call.item, out)
+        item = call.opened(self._tools.get(call.name) or ToolName(call.name, None, call.custom), self._world.new_id())
+        self._open("call", item["id"], item, out)
 
-    def _close_call(self, call: Call, out: list[Event]) -> None:
+    def _close_call(self, out: list[Event]) -> None:
+        call = self._queue[0]
         text = "".join(call.pieces)
         item = call.item or {}
         place = {"item_id": self._id, "output_index": len(self._output)}
+        status = "completed"
+        if len(self._queue) == 1 and cut_by(self._finish) and (call.custom or not text or arguments_of(text) is None):
+            status = "incomplete"  # the answer ended within this call: nobody knows its arguments
         if item["type"] == "custom_tool_call":
             text = text if call.custom else arguments_input(text)
             if text:
                 self._emit(out, "response.custom_tool_call_input.delta", **place, delta=text)
             self._emit(out, "response.custom_tool_call_input.done", **place, input=text)
-            item = {**item, "status": "completed", "input": text}
+            item = {**item, "status": status, "input": text}
         else:
-            if not text:  # a call without arguments
+            if not text and status == "completed":  # a call without arguments
                 text = "{}"
                 self._emit(out, "response.function_call_arguments.delta", **place, delta=text)
             self._emit(out, "response.function_call_arguments.done", **place, arguments=text)
-            item = {**item, "status": "completed", "arguments": text}
+            item = {**item, "status": status, "arguments": text}
         call.ended = True
+        del self._queue[0]
         self._closed(item, out)

@@ -1,4 +1,4 @@
-"""Words of responses and of chat that mean the same, in both directions: usage, citations, thoughts and their signatures, names.
+"""Words of responses and of chat that mean the same, in both directions: ends, usage, citations, thoughts, signatures, names.
 
 Tables M8 and M9. What a whole request, answer or stream is made of is not known here.
 """
@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 from translators.formats.strict_json import BadJsonError, dumps, loads
 from translators.interpreters.base import JsonObject
 from translators.interpreters.carriers import GENERATE
-from translators.interpreters.common import count, inner, text_of
+from translators.interpreters.common import ChatUsage, count, inner, text_of
+from translators.interpreters.generate_words import markdown
 
 # Members of a request that say the same in chat and in responses, under the same name.
 SAME_MEMBERS: Final = (
@@ -26,18 +27,33 @@ SAME_MEMBERS: Final = (
     "moderation",
 )
 
+# --- ends ---------------------------------------------------------------------------------------------------------------------
+
+# Finish reasons of an answer that is whole: chat's, and what servers of open models and relays of messages leave standing.
+_WHOLE: Final = frozenset({"stop", "tool_calls", "function_call", "eos", "end_turn", "stop_sequence", "tool_use"})
+# Why a response is incomplete; `sensitive` is what some platforms call a filtered answer. A word that no table knows is no regular
+# end that anybody could vouch for, and stands as the reason itself.
+_REASONS: Final = {"length": "max_output_tokens", "max_tokens": "max_output_tokens", "sensitive": "content_filter"}
+
+
+def cut_by(finish: str) -> str | None:
+    """Why an answer with this finish reason is not whole; None for one that is, and while it has none."""
+    return None if not finish or finish in _WHOLE else _REASONS.get(finish, finish)
+
+
 # --- usage --------------------------------------------------------------------------------------------------------------------
 
 
 def responses_usage(usage: JsonObject) -> JsonObject:
     """Chat's usage in the words of responses; the two details that its type demands are 0 where they were not told."""
-    prompt, completion = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+    told = ChatUsage(usage)
+    written = {"cached_tokens": told.cached or 0, "cache_write_tokens": 0}
     return {
-        "input_tokens": prompt,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, **_numbers(usage, "prompt_tokens_details")},
-        "output_tokens": completion,
+        "input_tokens": told.prompt,
+        "input_tokens_details": {**written, **_numbers(usage, "prompt_tokens_details")},
+        "output_tokens": told.completion,
         "output_tokens_details": {"reasoning_tokens": 0, **_numbers(usage, "completion_tokens_details")},
-        "total_tokens": count(usage.get("total_tokens")) or prompt + completion,
+        "total_tokens": told.total,
     }
 
 
@@ -75,6 +91,18 @@ def nested_citation(annotation: JsonObject) -> JsonObject:
     if annotation.get("type") != "url_citation":
         return annotation
     return {"type": "url_citation", "url_citation": {key: value for key, value in annotation.items() if key != "type"}}
+
+
+# --- pictures -----------------------------------------------------------------------------------------------------------------
+
+
+def picture_of(item: JsonObject) -> str:
+    """The picture that the platform's own tool drew, as it stands in chat's text; empty where the item is none."""
+    drawn = item.get("result")
+    if item.get("type") != "image_generation_call" or not isinstance(drawn, str) or not drawn:
+        return ""
+    form = item.get("output_format")
+    return markdown(f"image/{form if isinstance(form, str) and form else 'png'}", drawn)
 
 
 # --- thoughts (M9) ------------------------------------------------------------------------------------------------------------

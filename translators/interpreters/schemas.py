@@ -41,7 +41,11 @@ _CAMEL: Final = {
     "min_properties": "minProperties",
     "max_properties": "maxProperties",
     "property_ordering": "propertyOrdering",
+    "additional_properties": "additionalProperties",
+    "defs": "$defs",
+    "ref": "$ref",
 }
+_NAMED: Final = ("properties", "$defs")  # schemas by names of the client's own
 
 
 class Budget:
@@ -187,9 +191,11 @@ def from_subset(schema: Any, path: str, depth: int = 0) -> JsonObject:
         if key == "type":
             lowered = value.lower() if isinstance(value, str) else value
             out |= {"type": lowered} if lowered != "type_unspecified" else {}
-        elif key == "properties" and isinstance(value, Mapping):
+        elif key in _NAMED and isinstance(value, Mapping):
             out[key] = {name: from_subset(inner, path, depth + 1) for name, inner in value.items()}
-        elif key == "items":
+        elif key == "$ref" and isinstance(value, str):
+            out[key] = value.replace("#/defs/", "#/$defs/", 1)
+        elif key == "items" or (key == "additionalProperties" and isinstance(value, Mapping)):
             out[key] = from_subset(value, path, depth + 1)
         elif key == "anyOf" and isinstance(value, list):
             out[key] = [from_subset(inner, path, depth + 1) for inner in value]

@@ -38,6 +38,11 @@ _PLATFORM_PATHS: Final = {
 }
 
 
+def spellings(path: str) -> tuple[str, ...]:
+    """A client's path in the ways in which clients write it: some, and some routers, quote the colon before the action."""
+    return (path, path.replace("}:", "}%3A")) if "}:" in path else (path,)
+
+
 def platform_paths(platform: Protocol, model: str) -> tuple[str, str]:
     """The path of a call to a platform of this protocol: of a plain one, and of one that streams."""
     path = _PLATFORM_PATHS.get(platform)
@@ -62,7 +67,7 @@ def platform_query(platform: Protocol, *, stream: bool) -> str:
 def asked(client: Spoken, body: dict[str, Any], model: str | None, target: str) -> Ask | None:
     """What a client's request asks for; None when it names no model. `target` is its path and query."""
     if client is Spoken.GENERATE:
-        stream = target.partition("?")[0].endswith(_STREAM)
+        stream = target.partition("?")[0].endswith(_STREAM[1:])
     else:
         stream = body.get("stream") is True
     name = model if model is not None else body.get("model")
