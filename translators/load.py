@@ -109,17 +109,21 @@ def _check_together(platforms: Iterable[Platform], problems: Problems) -> None:
 
 def _check_model_owners(platforms: Sequence[Platform], problems: Problems) -> None:
     """Rule C10: without a prefix, method, path and model must name one platform."""
-    owners: dict[tuple[str, str, str], tuple[Platform, Where]] = {}
+    owners: dict[str, list[tuple[Platform, Where]]] = {}
+    routes = {
+        platform.name: {(route.method, parse_pattern(route.path).shape): route for route in platform.routes}
+        for platform in platforms
+    }
     for platform in platforms:
-        shapes = [(route.method, parse_pattern(route.path).shape, route) for route in platform.routes]
         for model in platform.models:
-            for method, shape, route in shapes:
-                owner, where = owners.setdefault((method, shape, model.name), (platform, model.where))
-                if owner is not platform:
+            others = owners.setdefault(model.name, [])
+            for owner, where in others:
+                if route := next((route for key, route in routes[platform.name].items() if key in routes[owner.name]), None):
                     message = f"the model {quote(model.name)} on {quote(route.id)} belongs to {owner.name} already ({where})"
                     hint = f"Remove it from one of the two: /{platform.name}{route.path} reaches this platform in any case."
                     problems.add(message, model.where, hint)
                     break
+            others.append((platform, model.where))
 
 
 def _check_secret_origins(platforms: Sequence[Platform], problems: Problems) -> None:

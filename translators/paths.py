@@ -189,9 +189,10 @@ class PathTable(Generic[T]):
 
 def conflicts(routes: Iterable[tuple[str, PathPattern, T]]) -> Iterable[tuple[T, T, str]]:
     """`(earlier, later, why)` of the routes of one file that cannot stand together."""
-    seen: dict[tuple[str, int], list[tuple[PathPattern, T]]] = {}
+    # Two patterns are in each other's way only if what stands before their first variable is the same.
+    seen: dict[tuple[str, int, str], list[tuple[PathPattern, T]]] = {}
     for method, pattern, value in routes:
-        group = seen.setdefault((method, pattern.text.count("/")), [])
+        group = seen.setdefault((method, pattern.text.count("/"), pattern.prefix), [])
         for earlier, earlier_value in group:
             if why := find_conflict(earlier, pattern):
                 yield earlier_value, value, why

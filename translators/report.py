@@ -39,11 +39,19 @@ def _rows_of(platform: Platform) -> list[Row]:
     models = len(platform.models)
     found = [
         Row(route.method, f"/{platform.name}{route.path}", platform.name, _upstream(platform, base, route), models, kind_of(route))
-        for route in platform.routes
+        for route in routes_of(platform)
     ]
     if platform.native:
         found.append(Row("*", f"/{platform.name}/*", platform.name, f"{base}/*", 0, "carry"))
     return found
+
+
+def routes_of(platform: Platform) -> list[Route]:
+    """Its routes, without those that are another one with its colon quoted."""
+    plain = {(route.method, route.path) for route in platform.routes}
+    return [
+        route for route in platform.routes if "%3A" not in route.path or (route.method, route.path.replace("%3A", ":")) not in plain
+    ]
 
 
 def kind_of(route: Route) -> str:

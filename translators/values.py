@@ -8,6 +8,7 @@ import base64
 import ipaddress
 import re
 
+from translators.formats.edits import parse_path
 from translators.model import Model, Secret, Template, Upstream
 from translators.problems import InvalidValueError, quote, suggest
 
@@ -256,7 +257,12 @@ def code_range(text: str) -> tuple[int, int] | None:
 
 
 def dotted_path(text: str) -> tuple[str, ...]:
-    """`stream_options.include_usage` as names."""
+    """`stream_options.include_usage` as names; one that holds a dot stands in double quotes."""
+    if '"' in text:
+        try:
+            return parse_path(text)
+        except ValueError as error:
+            raise InvalidValueError(str(error)) from None
     names = tuple(text.split("."))
     if not all(names) or "${" in text or not text.isprintable() or any(name != name.strip() for name in names):
         raise InvalidValueError(

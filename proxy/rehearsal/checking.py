@@ -18,6 +18,7 @@ from translators.load import load, shipped_rules
 from translators.model import Platform, RuleSet
 from translators.overlay import EXTENDS
 from translators.problems import InvalidFileError, Problem
+from translators.report import routes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def check(directory: Path, *, examples: bool = True) -> Report:
         return Report(problems=error.problems)
     here = {file.stem for file in directory.glob("*.yaml")}
     mine = [platform for platform in rules.platforms.values() if platform.name in here]
-    routes = sum(len(platform.routes) for platform in mine)
+    routes = sum(len(routes_of(platform)) for platform in mine)
     if not examples or not mine:
         return Report(len(mine), routes)
     return check_examples(rules, mine)
@@ -61,7 +62,7 @@ def check_examples(rules: RuleSet, platforms: Sequence[Platform]) -> Report:
             problems += found.missing
             carried += found.carried
             carried_reached += found.carried_reached
-    routes = sum(len(platform.routes) for platform in platforms)
+    routes = sum(len(routes_of(platform)) for platform in platforms)
     return Report(len(platforms), routes, played, carried, carried_reached, tuple(sorted(dict.fromkeys(problems), key=_place)))
 
 
@@ -102,11 +103,16 @@ def _place(problem: Problem) -> tuple[str, int, int]:
 def as_text(report: Report, directory: Path) -> str:
     """For people: every problem, and a last line that counts."""
     if report.problems:
-        return "\n".join([*map(str, report.problems), f"{directory}: {len(report.problems)} problems"])
-    lines = [f"{directory}: {report.platforms} platforms, {report.routes} routes, no problems"]
+        return "\n".join([*map(str, report.problems), f"{directory}: {_many(len(report.problems), 'problem')}"])
+    lines = [f"{directory}: {_many(report.platforms, 'platform')}, {_many(report.routes, 'route')}, no problems"]
     if report.examples:
-        lines.append(f"{report.examples} examples were played, and all went as they say")
+        all_went = "it went as it says" if report.examples == 1 else "all went as they say"
+        lines.append(f"{_many(report.examples, 'example')} {'was' if report.examples == 1 else 'were'} played, and {all_went}")
     return "\n".join(lines)
+
+
+def _many(count: int, name: str) -> str:
+    return f"{count} {name}{'' if count == 1 else 's'}"
 
 
 def as_github(report: Report) -> str:

@@ -40,7 +40,7 @@ def reasons(rules: RuleSet, played: Played, looks: Sequence[Look], method: str, 
     if played.route is None:
         found.append(Reason("native paths", taken.where, True, "no route has this path, and the file says `native: carry`"))
     elif played.route.handling is not None:
-        found += _branches(played.route.handling.branches, looks)
+        found += _branches(played.route.handling.branches, looks, translated=played.route.handling.translation is not None)
     return found
 
 
@@ -81,13 +81,15 @@ def _translation(route: Route) -> str:
     return f"; it is translated, {translation.pair}" if translation is not None else ""
 
 
-def _branches(branches: Sequence[Branch], looks: Sequence[Look]) -> Iterator[Reason]:
+def _branches(branches: Sequence[Branch], looks: Sequence[Look], *, translated: bool) -> Iterator[Reason]:
     seen = {look.where: look for look in looks}
     taken = False
     for number, branch in enumerate(branches, 1):
         what = f"branch {number}" if branch.refuse is None else f"branch {number} (a refusal)"
         look = seen.get(branch.where)
         if look is None:
+            if translated and len(branches) == 1:
+                continue  # its one way, which nothing chooses
             why = "a branch before it holds" if taken else "it was not looked at: the exchange ended before"
             yield Reason(what, branch.where, False, why)
             continue

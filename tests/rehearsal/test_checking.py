@@ -174,7 +174,7 @@ def test_a_directory_that_extends_a_shipped_platform_sees_it(tmp_path: Path) -> 
 def test_the_exit_status_tells_right_wrong_and_misused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "maker.yaml").write_text(GOOD)
     assert cli.main(["check", str(tmp_path)]) == 0
-    assert "1 platforms, 6 routes, no problems" in capsys.readouterr().out
+    assert "1 platform, 6 routes, no problems" in capsys.readouterr().out
     (tmp_path / "maker.yaml").write_text(MAKER)
     assert cli.main(["check", str(tmp_path)]) == 1
     assert "no example reaches" in capsys.readouterr().err

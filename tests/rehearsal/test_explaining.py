@@ -10,6 +10,7 @@ from proxy.rehearsal import asking, explaining
 from proxy.rehearsal.explaining import Explanation, as_json, as_text
 from proxy.settings import Settings
 from tests.rehearsal.stage_rules import rules_in
+from translators.load import load
 from translators.model import RuleSet
 
 KEY = "sk-test-key-of-the-maker"
@@ -46,6 +47,17 @@ def why(found: Explanation, what: str) -> str:
 
 
 # --- why ---
+
+
+def test_the_one_way_of_a_translated_route_is_no_branch_that_was_not_taken(tmp_path: Path) -> None:
+    own = "  POST /v1/messages: carry\ntranslate: {chat to messages: {headers: {x-version: '1'}}}\nunsupported: drop\n"
+    text = f"platform: translated\nupstream: https://translated.example\nauth: none\nmodels: [t-1]\nroutes:\n{own}"
+    (tmp_path / "translated.yaml").write_text(text)
+    body = '{"model": "t-1", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}'
+    found = explain(load([tmp_path]), "POST", "/translated/v1/chat/completions", body)
+    assert taken(found) == ["platform translated", "route POST /v1/chat/completions"]
+    assert "x-version: 1" in found.calls[0].head
+    assert [reason.what for reason in found.reasons if reason.what.startswith("branch")] == []
 
 
 def test_platform_route_and_branch_are_named_with_their_places(rules: RuleSet) -> None:

@@ -36,7 +36,7 @@ def test_waiting_takes_no_time() -> None:
     started = time.monotonic()
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         assert runner.run(wait()) >= 3600
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
 
 
 def test_timers_keep_their_order() -> None:
@@ -96,7 +96,7 @@ def test_a_task_that_is_waited_for_for_ever_ends_with_the_rules_own_time(tmp_pat
         started = time.monotonic()
         request = post("/maker/v1/videos?async=false", b'{"model":"m-1","prompt":"Hi"}')
         played = stage.play(request, lambda number, _: BUSY if number else CREATED)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
     assert played.answer is not None
     assert played.answer.heard.status == 504
     assert len(played.requests) > 100

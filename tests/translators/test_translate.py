@@ -22,6 +22,9 @@ def translations(platform: Platform) -> dict[str, Translation]:
 def test_a_pair_brings_the_routes_of_the_clients_protocol(tmp_path: Path) -> None:
     platform = read(tmp_path, OWN + "translate: [chat to messages, generate to messages, completions to messages]\n")
     found = translations(platform)
+    quoted = {name.replace("%3A", ":") for name in found if "%3A" in name}
+    assert quoted == {name for name in found if "}:" in name}  # as some clients write it (quirk 2 of generate)
+    found = {name: translation for name, translation in found.items() if "%3A" not in name}
     assert set(found) == {
         "POST /v1/chat/completions",
         "POST /v1/completions",
@@ -41,7 +44,8 @@ def test_a_route_that_the_file_names_stays_as_it_is(tmp_path: Path) -> None:
     own = OWN + "  POST /v1/models/{model}:generateContent: carry\n"
     found = translations(read(tmp_path, own + "translate: [generate to messages]\n"))
     assert "POST /v1/models/{model}:generateContent" not in found
-    assert len(found) == 3
+    assert "POST /v1/models/{model}%3AgenerateContent" not in found
+    assert len([name for name in found if "%3A" not in name]) == 3
 
 
 def test_a_pair_says_its_options_and_a_file_what_it_does_with_what_cannot_be_said(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from translators.building.texts import Compiler
 from translators.model import Auth, AuthKind, Handling, Platform, Task, Text
 from translators.place import Where
 from translators.problems import Problems, quote
-from translators.schema import Fields
+from translators.schema import Fields, Word
 from translators.words import platform as words
+from translators.words import route as route_words
 
 NO_AUTH = Auth(AuthKind.NONE)
 
@@ -17,6 +18,8 @@ NO_AUTH = Auth(AuthKind.NONE)
 def check_platform(platform: Platform, fields: Fields, compiler: Compiler, problems: Problems) -> None:
     """What only an extended file says may be of no use to the file that extends it."""
     _check_headers(platform, fields, problems)
+    _check_query(platform, fields, problems)
+    _check_for_all(platform, fields, problems)
     _check_aliases(platform, problems)
     _check_tables(fields, compiler, problems)
     _check_tasks(platform, fields.place.file, problems)
@@ -29,6 +32,27 @@ def _check_headers(platform: Platform, fields: Fields, problems: Problems) -> No
     if any(rule.name.lower() == header.lower() for rule in platform.headers):
         message = f"the header {quote(header)} is written by `auth` already"
         problems.add(message, fields.where(words.HEADERS), "Remove it from `headers`.")
+
+
+def _check_query(platform: Platform, fields: Fields, problems: Problems) -> None:
+    name = platform.auth.settings.get("name") if platform.auth.kind is AuthKind.QUERY else None
+    if any(key == name for key, _ in platform.query):
+        message = f"the parameter {quote(str(name))} is written by `auth` already"
+        problems.add(message, fields.where(words.QUERY_WORD), "Remove it from `query`.")
+
+
+def _check_for_all(platform: Platform, fields: Fields, problems: Problems) -> None:
+    """What a file says for all its routes, and none of them can use."""
+    handled = [route.handling for route in platform.routes if route.handling]
+    used: dict[Word[object], bool] = {
+        words.ERRORS: any(handling.errors for handling in handled),
+        route_words.RETRY_WORD: any(handling.retry for handling in handled),
+    }
+    for word, holds in used.items():
+        where = fields.where(word)
+        if where is not None and not holds and where.file == fields.place.file:
+            message = f"`{word.name}` has no effect: it is for routes that say more than `carry`"
+            problems.add(message, where, f"Say it at the route: POST /v1/...: {{{word.name}: ...}}.")
 
 
 def _check_aliases(platform: Platform, problems: Problems) -> None:
@@ -48,7 +72,11 @@ def _uses_model(platform: Platform) -> bool:
     texts = any("model" in text.names for _, text in platform.query)
     handled = [route.handling for route in platform.routes if route.handling]
     branches = (branch for handling in handled for branch in handling.branches)
-    return texts or any(handling.translation for handling in handled) or any("model" in names_of(branch) for branch in branches)
+    return (
+        texts
+        or any(handling.translation for handling in handled)
+        or any(branch.edits or "model" in names_of(branch) for branch in branches)  # an edited body gets the platform's name
+    )
 
 
 def _check_tables(fields: Fields, compiler: Compiler, problems: Problems) -> None:

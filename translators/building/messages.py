@@ -8,6 +8,8 @@ from translators.building.scopes import Scope
 from translators.building.texts import Compiler
 from translators.expressions.compile import Expression
 from translators.expressions.template import ValueTemplate
+from translators.formats.edits import format_path
+from translators.formats.members import Path
 from translators.model import (
     Body,
     Edit,
@@ -48,6 +50,15 @@ def exactly_one(fields: Fields, choices: Iterable[Word[object]], what: str, prob
     return None
 
 
+def check_repeated(written: Iterable[tuple[Scalar | None, Where]], what: str, problems: Problems) -> None:
+    """Of two lines with the same `when` the second is never reached."""
+    seen: dict[str, Where] = {}
+    for when, where in written:
+        if when is not None and (first := seen.setdefault(when.text, where)) is not where:
+            message = f"this {what} is never reached: the one in line {first.line} has the same `when`"
+            problems.add(message, when.where, "Remove one of the two, or change its `when`.")
+
+
 def named_texts(entries: Iterable[tuple[str, Scalar]] | None, compiler: Compiler, scope: Scope) -> Named:
     """Headers, or parameters of a query."""
     return tuple((name, text) for name, node in entries or () if (text := compiler.text(node, scope)) is not None)
@@ -74,6 +85,7 @@ def _edits(fields: Fields, compiler: Compiler, scope: Scope) -> list[Edit]:
     kind = exactly_one(fields, words.EDIT_KINDS, "an edit", compiler.problems)
     when = compiler.expression(fields.get(words.EDIT_WHEN), scope)
     if kind is words.EDIT_RENAME:
+        _check_renames(fields.get(words.EDIT_RENAME) or (), compiler.problems)
         return [Edit(EditKind.RENAME, old, key.where, to=new, when=when) for key, old, new in fields.get(words.EDIT_RENAME) or ()]
     if kind is words.EDIT_REMOVE:
         return [Edit(EditKind.REMOVE, path, fields.place, when=when) for path in fields.get(words.EDIT_REMOVE) or ()]
@@ -89,7 +101,20 @@ def _edits(fields: Fields, compiler: Compiler, scope: Scope) -> list[Edit]:
         if path is not None:
             template = compiler.template(value, scope)
             found.append(Edit(EditKind(word.name), path, key.where, template, when=when))
+    paths = {edit.path for edit in found}
+    for edit in found:
+        if any(edit.path[:size] in paths for size in range(1, len(edit.path))):
+            message = f"{quote(format_path(edit.path))} lies within another path of this `{word.name}`"
+            compiler.problems.add(message, edit.where, "Write the whole value at the shorter path.")
     return found
+
+
+def _check_renames(renames: Iterable[tuple[Scalar, Path, Path]], problems: Problems) -> None:
+    for key, old, new in renames:
+        shorter = min(len(old), len(new))
+        if old[:shorter] == new[:shorter]:
+            message = f"{quote(format_path(old))} cannot be renamed to {quote(format_path(new))}: one path lies within the other"
+            problems.add(message, key.where, "Name two different members.")
 
 
 # --- templates ---
@@ -154,7 +179,7 @@ def error_rule(fields: Fields | None, compiler: Compiler, scope: Scope) -> Error
         fields.place,
         when=compiler.expression(fields.get(words.ERRORS_WHEN), scope),
         status={code: status for _, code, status in table},
-        otherwise=fields.get(words.ERRORS_OTHERWISE) or 502,
+        otherwise=fields.get(words.ERRORS_OTHERWISE),
         code=compiler.value(fields.get(words.ERROR_CODE), scope),
         message=compiler.value(fields.get(words.ERROR_MESSAGE), scope),
         type=compiler.value(fields.get(words.ERROR_TYPE), scope),
@@ -188,6 +213,7 @@ def stream(fields: Fields | None, compiler: Compiler, request: Scope) -> Stream 
             message = "the events below this one are never reached: it has no `when`"
             compiler.problems.add(message, rule.where, "Give it a `when`, or put it last.")
             break
+    check_repeated([(event.get(words.EVENT_WHEN), event.place) for event in events], "event", compiler.problems)
     return Stream(
         rules,
         fields.place,
@@ -233,7 +259,7 @@ def _event_error(fields: Fields | None, compiler: Compiler, scope: Scope) -> Err
         return None
     return ErrorRule(
         fields.place,
-        otherwise=fields.get(words.EVENT_ERROR_STATUS) or 502,
+        otherwise=fields.get(words.EVENT_ERROR_STATUS),
         code=compiler.value(fields.get(words.ERROR_CODE), scope),
         message=compiler.value(fields.get(words.ERROR_MESSAGE), scope),
         type=compiler.value(fields.get(words.ERROR_TYPE), scope),

@@ -1,6 +1,6 @@
 """Routes and their branches, from their fields to the model, and what of them makes no sense."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from translators.building import messages, scopes
 from translators.building.scopes import Scope
@@ -124,7 +124,7 @@ class RouteBuilder:
             return Branch(fields.place, when, refuse)
         form = words.FORM_WORD in fields
         node = fields.get(words.FORM_WORD if form else words.BODY_WORD)
-        return Branch(
+        branch = Branch(
             fields.place,
             when,
             send=compiler.send(fields.get(words.SEND_WORD), scope),
@@ -144,6 +144,8 @@ class RouteBuilder:
             response=messages.response(fields.get(words.RESPONSE_WORD), compiler, answer),
             stream=messages.stream(fields.get(words.STREAM_WORD), compiler, scope),
         )
+        self._check_sent(fields, branch)
+        return branch
 
     def _check_branch(self, own: Fields, merged: Fields) -> None:
         content = own.said(words.CONTENT)
@@ -160,7 +162,17 @@ class RouteBuilder:
                 hint = "Without them everything the client sent goes on; `edit` has `remove`."
                 self._problems.add(f"`{word.name}` belongs to `body` or `form`", own.where(word), hint)
 
-    def _check_reach(self, written: Iterable[Fields]) -> None:
+    def _check_sent(self, fields: Fields, branch: Branch) -> None:
+        written = {name for name, _ in branch.send.query} if branch.send is not None else frozenset()
+        for key, name, _ in fields.get(words.QUERY_WORD) or ():
+            if name in written:
+                self._problems.add(f"the parameter {quote(name)} is written by `send` already", key.where, "Keep one of the two.")
+        body = branch.body
+        if body is not None and body.unknown is not Unknown.FORWARD and body.template.spreads_rest:
+            message = f'`unknown: {body.unknown}` and `"...": ${{body}}` say the opposite of each other'
+            self._problems.add(message, fields.where(words.UNKNOWN_WORD), "Keep one of the two.")
+
+    def _check_reach(self, written: Sequence[Fields]) -> None:
         first: Fields | None = None
         for fields in written:
             if first is not None:
@@ -169,6 +181,7 @@ class RouteBuilder:
                 return
             if words.WHEN not in fields:
                 first = fields
+        messages.check_repeated([(fields.get(words.WHEN), fields.place) for fields in written], "branch", self._problems)
 
     def _check_media(self, media: Media | None, branches: Iterable[Branch], fields: Fields) -> None:
         where = fields.where(words.MEDIA_WORD)

@@ -179,10 +179,17 @@ class Compiler:
             message = "a secret can stand in `auth` and in the `headers` of the file only"
             hint = "Move it there."
         message = f"{message} (column {error.column} of the expression, on {scope.what})"
-        self.problems.add(message, node.where, hint and hint[0].upper() + hint[1:])
+        if hint and not hint.startswith(tuple(f"{name}(" for name in FUNCTIONS)):  # a signature stays as it is
+            hint = hint[0].upper() + hint[1:]
+        self.problems.add(message, node.where, hint)
 
     def _check_members(self, expression: Expression, node: Scalar, scope: Scope) -> None:
         """`path.x`, `task.x`, `submitted.x`: names whose members are known when the file is read."""
+        if "header" in expression.names:
+            for member in _members_of("header", Parser().parse(expression.text).parsed):
+                if member != member.lower():
+                    message = f"{quote(f'header.{member}')} is never there: the names of headers are in lower case here"
+                    self.problems.add(message, node.where, f'Write header."{member.lower()}".')
         for name, members in scope.members:
             if name not in expression.names:
                 continue

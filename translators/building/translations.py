@@ -7,7 +7,7 @@ from translators.building import messages, scopes
 from translators.building.texts import Compiler
 from translators.expressions.compile import Expression
 from translators.interpreters import listing
-from translators.interpreters.wire import CLIENT_PATHS, COUNTING_PATHS, counting_path, platform_paths
+from translators.interpreters.wire import CLIENT_PATHS, COUNTING_PATHS, counting_path, platform_paths, spellings
 from translators.model import Branch, Handling, Listing, OnAbort, Protocol, Retry, Route, Spoken, Translation, Usage
 from translators.paths import PathPattern, find_conflict, parse_pattern
 from translators.place import Where
@@ -58,18 +58,26 @@ def pair_routes(pairs: Iterable[WrittenPair], written: Sequence[WrittenRoute], p
             message = f"clients that speak {pair[0]} are translated already, in line {first.line}"
             problems.add(message, where, "Keep one of the two.")
             continue
-        patterns = [parse_pattern(path) for path in CLIENT_PATHS[pair[0]]]
-        free = [
-            pattern
-            for pattern in patterns
-            if not any(route.method == "POST" and find_conflict(route.pattern, pattern) for route in written)
-        ]
+        free = _free(CLIENT_PATHS[pair[0]], written)
         if not free:
-            message = f"`{pair[0]} to {pair[1]}` brings no route: the file names POST {patterns[0].text} itself"
+            message = f"`{pair[0]} to {pair[1]}` brings no route: the file names POST {CLIENT_PATHS[pair[0]][0]} itself"
             problems.add(message, where, "Say `translate` there, or remove one of the two.")
         found += [PairRoute("POST", pattern, pair, fields, where) for pattern in free]
         found += _counting(pair, fields, where, written)
     return found
+
+
+def _free(paths: Iterable[str], written: Sequence[WrittenRoute]) -> list[PathPattern]:
+    """The patterns of a client's paths, in each spelling; not of those that the file names itself."""
+    own = [route.pattern for route in written if route.method == "POST"]
+    free: list[PathPattern] = []
+    for path in paths:
+        for text in spellings(path):
+            pattern = parse_pattern(text)
+            if any(find_conflict(named, pattern) for named in own):
+                break
+            free.append(pattern)
+    return free
 
 
 def _counting(pair: Pair, fields: Fields | None, where: Where, written: Sequence[WrittenRoute]) -> list[PairRoute]:
@@ -78,8 +86,7 @@ def _counting(pair: Pair, fields: Fields | None, where: Where, written: Sequence
     posts = [route.pattern for route in written if route.method == "POST"]
     if path is None or not any(pattern.match(path) is not None for pattern in posts):
         return []
-    patterns = [parse_pattern(path) for path in COUNTING_PATHS.get(pair[0], ())]
-    free = [pattern for pattern in patterns if not any(find_conflict(own, pattern) for own in posts)]
+    free = _free(COUNTING_PATHS.get(pair[0], ()), written)
     return [PairRoute("POST", pattern, pair, fields, where, counts=True) for pattern in free]
 
 

@@ -31,6 +31,7 @@ from translators.expressions.signature import (
     key_text,
 )
 from translators.expressions.syntax import (
+    QUOTED,
     ExpressionError,
     Node,
     calls,
@@ -83,10 +84,10 @@ def compile_expression(
     node, tokens = parse(text)
     check_bounds(node)
     check_commas(node, tokens)
-    compiler = _Compiler(names, functions, tables, columns_of(node, tokens))
+    compiler = _Compiler(text, names, functions, tables, columns_of(node, tokens))
     if (copies := compiler.copies(node)) > MAX_COPIES:
         raise ExpressionError(f"the result could hold {copies:,} copies of one value; the most is {MAX_COPIES}")
-    evaluate = _guarded(compiler.value(node, Place.SCOPE)) if calls(node) else compiler.value(node, Place.SCOPE)
+    evaluate = _guarded(text, compiler.value(node, Place.SCOPE)) if calls(node) else compiler.value(node, Place.SCOPE)
     body_keys = None if compiler.whole_body else frozenset(compiler.body_keys)
     return Expression(text, frozenset(compiler.read), body_keys, evaluate, _member_of_body(node) if names is not None else None)
 
@@ -112,11 +113,13 @@ class _Compiler:
 
     def __init__(
         self,
+        text: str,
         names: Collection[str] | None,
         functions: Functions,
         tables: Mapping[str, Mapping[str, Any]],
         columns: Mapping[int, int],
     ) -> None:
+        self.text = text
         self.names = names
         self.functions = functions
         self.tables = tables
@@ -178,13 +181,20 @@ class _Compiler:
         name: str = node["value"]
         if place is Place.SCOPE:
             if self.names is not None and name not in self.names:
-                known = f"known: {', '.join(sorted(self.names))}"
-                near = suggest(name, self.names)
-                raise self.error(node, f"{quote(name)} is not known here", f"{near} {known}" if near else known)
+                raise self.error(node, f"{quote(name)} is not known here", self._instead(node, name, self.names))
             self.read.add(name)
         elif place is Place.BODY:
             self.body_keys.add(name)
         return name
+
+    def _instead(self, node: Node, name: str, names: Collection[str]) -> str:
+        if name in ("null", "true", "false"):
+            return f"a value of JSON stands in backticks: `{name}`"
+        if self.text[self.columns.get(id(node), 1) - 1 :].startswith('"'):
+            return f"{QUOTED}: '{name}'"
+        known = f"known: {', '.join(sorted(names))}"
+        near = suggest(name, names)
+        return f"{near} {known}" if near else known
 
     def _is_mapping(self, place: Place) -> bool:
         return place is Place.SCOPE and self.names is not None
@@ -385,7 +395,8 @@ class _Compiler:
         if not isinstance(name, str):
             raise self.error(node, "lookup() takes the name of a table in single quotes first", function.signature)
         if name not in self.tables:
-            raise self.error(node, f"there is no table {quote(name)}", suggest_or_list(name, self.tables, "tables"))
+            hint = suggest_or_list(name, self.tables, "tables") if self.tables else "say it under `tables`"
+            raise self.error(node, f"there is no table {quote(name)}", hint)
         exact, ranges = _table(self.tables[name])
         key = self._argument(node, function, 1, place)
         default = self._argument(node, function, 2, place) if len(node["children"]) > 2 else _null
@@ -581,14 +592,16 @@ def _nullable_call(function: Function, arguments: list[Evaluator]) -> Evaluator:
     return nullable
 
 
-def _guarded(evaluate: Evaluator) -> Evaluator:
-    """The last net below the functions: data nested deeper than any body may be, or memory that is not there."""
+def _guarded(text: str, evaluate: Evaluator) -> Evaluator:
+    """The last net below the functions: data nested too deep, memory that is not there. What goes wrong is said with its place."""
 
     def guarded(value: Any) -> Any:
         try:
             return evaluate(value)
         except (RecursionError, OverflowError):
-            raise EvaluationError("a value is too deep or too large for this expression") from None
+            raise EvaluationError(f"a value is too deep or too large for {quote(text)}") from None
+        except EvaluationError as error:
+            raise EvaluationError(f"{error.message}, in {quote(text)}") from None
 
     return guarded
 

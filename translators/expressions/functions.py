@@ -126,7 +126,7 @@ def _unix(value: Any) -> int | None:
         if number is None:
             return _iso_to_unix(text)
         value = number
-    if type(value) not in NUMBERS:
+    if type(value) not in NUMBERS or not math.isfinite(value):
         return None
     return int(bounded_number(math.floor(value // 1000 if abs(value) > MILLISECONDS_FROM else value)))
 

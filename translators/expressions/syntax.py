@@ -30,12 +30,19 @@ class ExpressionError(ValueError):
         self.hint = hint
 
 
+QUOTED = "double quotes make a name of a field; a text stands in single quotes"
 _INSTEAD = {
     "=": "equality is written ==",
     "-": "a name with a hyphen stands in double quotes; there is no arithmetic, use sub()",
     "+": "there is no arithmetic; use add(), sub(), mul(), div()",
     "/": "there is no arithmetic; use add(), sub(), mul(), div()",
     "$": "names of the scope stand as they are: body, model, ...",
+    "?": "a choice is written a && b || c, or if(a, b, c)",
+}
+_WORDS_INSTEAD = {
+    "and": "both is written a && b",
+    "or": "the first that is not empty is written a || b",
+    "not": "the opposite is written !a",
 }
 
 
@@ -54,7 +61,7 @@ def parse(text: str) -> tuple[Node, list[Token]]:
     except exceptions.LexerError as error:
         raise ExpressionError(_lexer_message(error), error.lex_position + 1, _INSTEAD.get(error.token_value)) from None
     except exceptions.ParseError as error:
-        raise _unexpected(error) from None
+        raise _unexpected(text, error) from None
     except Warning:
         hint = "a literal is JSON between backticks; a text may also stand between single quotes"
         raise ExpressionError("a literal in backticks is no JSON", text.find("`") + 1, hint) from None
@@ -80,15 +87,20 @@ def _lexer_message(error: exceptions.LexerError) -> str:
     return f"{quote(str(error.token_value))} cannot be read"
 
 
-def _unexpected(error: exceptions.ParseError) -> ExpressionError:
+def _words_before(text: str, position: int) -> list[str]:
+    """The word at a place, and the one before it."""
+    return [*text[position:].split(maxsplit=1)[:1], *text[:position].split()[-1:]]
+
+
+def _unexpected(text: str, error: exceptions.ParseError) -> ExpressionError:
     kind = error.token_type.lower()
     if kind == "eof":
         return ExpressionError("the expression ends before it is complete", error.lex_position + 1)
-    hint = None
+    hint = next((_WORDS_INSTEAD[word] for word in _words_before(text, error.lex_position) if word in _WORDS_INSTEAD), None)
     if kind == "number":
         hint = f"a number stands in backticks: `{error.token_value}`"
     elif kind == "quoted_identifier":
-        hint = "double quotes make a name of a field; a text stands in single quotes"
+        hint = QUOTED
     return ExpressionError(f"the expression goes wrong at {quote(str(error.token_value))}", error.lex_position + 1, hint)
 
 

@@ -7,7 +7,8 @@ stay where they are. Nothing here evaluates an expression or knows a field of an
 What an edit means, in order, each seeing what the ones before it left:
 - a new member stands last in its object, directly before the closing brace; missing objects on the way to it are made;
 - a member that is removed takes one comma with it, and the white space between it and that comma;
-- a rename below the same object changes the key and nothing else; to another object, the value moves as it is.
+- a rename below the same object changes the key and nothing else; to another object, the value moves as it is;
+- a null says nothing: it gives way to an object that is wanted in its place, and of two names of a rename the other one counts.
 """
 
 import re
@@ -303,7 +304,13 @@ class _Run:
         if source is None or old[-1] not in source.entries:
             return
         target = self._make(new)
-        if new[-1] in target.entries:
+        there = target.entries.get(new[-1])
+        if there is not None and self._is_null(there):
+            target.take(new[-1])
+        elif there is not None and self._is_null(source.entries[old[-1]]):
+            source.take(old[-1])
+            return
+        elif there is not None:
             message = f"the body gives both {format_path(old)} and {format_path(new)}, which mean the same; send one of them"
             raise BadJsonError(400, "conflicting_fields", message)
         token = self.plan.token(new[-1])
@@ -339,6 +346,8 @@ class _Run:
                 where = made
                 continue
             inner = self._enter(entry, path[:index])
+            if inner is None and self._is_null(entry):
+                entry.value = inner = Object()
             if inner is None:
                 message = f"{format_path(path[:index])} in the body is not an object, but {format_path(path)} belongs into it"
                 raise BadJsonError(400, "not_an_object", message + "; send an object or leave it out")
@@ -360,12 +369,20 @@ class _Run:
             entry.value = Object(path, wanted, entry.home.spans, entry.home.text)
             return entry.value
         # an edit has put it here, with members inside that nobody has looked for yet
-        text = b"".join(
-            piece if isinstance(piece, bytes) else bytes_of(self.source, piece[0], piece[1]) for piece in entry.pieces()
-        )
+        text = self._text(entry.pieces())
         spans = find_spans(text, wanted)
         spans.refuse_duplicates()
         if path not in spans.objects:
             return None
         entry.value = Object(path, wanted, spans, text)
         return entry.value
+
+    def _is_null(self, entry: Entry) -> bool:
+        if isinstance(entry.value, Object):
+            return False
+        pieces = entry.pieces()
+        size = sum(len(piece) if isinstance(piece, bytes) else piece[1] - piece[0] for piece in pieces)
+        return size == len(b"null") and self._text(pieces) == b"null"
+
+    def _text(self, pieces: Iterable[Piece]) -> bytes:
+        return b"".join(piece if isinstance(piece, bytes) else bytes_of(self.source, *piece) for piece in pieces)

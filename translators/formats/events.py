@@ -42,7 +42,7 @@ class EventTooLargeError(Exception):
     """
 
     def __init__(self, limit: int, events: list[Event], rest: bytes) -> None:
-        super().__init__(f"an event of the stream is larger than {limit} bytes; raise the limit `sse_event` or carry the stream")
+        super().__init__(f"an event of the stream is larger than {limit} bytes, the fixed limit `sse_event`")
         self.limit = limit
         self.events = events
         self.rest = rest

@@ -23,8 +23,10 @@ __all__ = [
     "duplicate_top_level_key",
     "find_spans",
     "raw_members",
+    "repeats",
 ]
 
+_NOTHING: Final = Watch(())
 _RAW: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MEMBER: Final = re.compile(rb'[ \t\n\r]*+([{,])[ \t\n\r]*+("(?:[^"\\]++|\\.)*+")[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)
 _CLOSE: Final = re.compile(rb"[ \t\n\r]*+}[ \t\n\r]*+\Z")
@@ -50,6 +52,19 @@ def duplicate_top_level_key(data: bytes) -> str | None:
         return None
     spans = find_spans(data, Watch((key,) for key in raws))
     return spans.duplicates[0][0] if spans.duplicates else None
+
+
+def repeats(data: bytes) -> bool:
+    """Whether a key stands more than once in the outermost object of a valid text; False too when it is no object."""
+    raws = raw_members(data)
+    if not raws:
+        return False
+    try:
+        if not _find_compact(0, len(data) - 1, raws, _NOTHING, Spans()):
+            _find_spaced(data, 0, raws, _NOTHING, Spans())
+    except _UnevenError:
+        return True
+    return False
 
 
 def raw_members(data: bytes) -> dict[str, msgspec.Raw] | None:

@@ -19,6 +19,9 @@ PLAIN: Kind[Template] = schema.text(values.plain_template)
 def _credential(kind: AuthKind, header: str, prefix: str) -> Kind[Auth]:
     def read(node: Node, problems: Problems) -> Auth | None:
         value = SECRET(node, problems)
+        first = value.parts[0] if value else None
+        if isinstance(first, str) and first.lower().startswith(prefix.lower()):
+            problems.add(f"`{kind.value}` writes {prefix.strip()!r} itself", node.where, "Write the secret alone: ${secret.NAME}.")
         return Auth(kind, header, prefix, value) if value else None
 
     return Kind(read, SECRET.shape)

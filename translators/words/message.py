@@ -84,7 +84,7 @@ ERROR_MESSAGE = Word("message", "text or expression", "The error's message.", VA
 ERROR_TYPE = Word(
     "type", "text or expression", "The error's type, where the client's protocol has one.", VALUE, default="by status"
 )
-EVENT_ERROR_STATUS = Word("status", "number", "The HTTP status it stands for.", schema.whole(400, 599), default="502")
+EVENT_ERROR_STATUS = Word("status", "number", "The HTTP status it stands for.", schema.whole(400, 599), default="by `errors`")
 EVENT_ERROR: tuple[Word[object], ...] = (EVENT_ERROR_STATUS, ERROR_CODE, ERROR_MESSAGE, ERROR_TYPE)
 
 ERRORS_WHEN = Word(
@@ -110,7 +110,9 @@ EVENT_NAME = Word("event", "text", "The name of the event that goes out.", TEXT,
 EVENT_BYTES = Word("bytes", "expression", "Base64 text of bytes that go out as they are.", EXPRESSION)
 EVENT_DROP = Word("drop", "true", "Nothing goes out.", YES)
 EVENT_FAILURE = Word(
-    "error", "{status, code, message, type}", "The stream failed: an error event in the client's protocol goes out.",
+    "error", "{status, code, message, type}",
+    "The stream failed: an error event in the client's protocol goes out, or, where nothing has gone out yet, an answer with the "
+    "status. What is not said here is as `errors` says.",
     schema.record(EVENT_ERROR, "`error`"),
 )  # fmt: skip
 EVENT_ACTIONS: tuple[Word[object], ...] = (EVENT_SEND, EVENT_BYTES, EVENT_DROP, EVENT_FAILURE)
@@ -135,12 +137,13 @@ USAGE_CACHED = Word("cached", "expression", "Those of the prompt that came from 
 USAGE_REASONING = Word("reasoning", "expression", "Those of the answer that are reasoning.", EXPRESSION)
 USAGE: tuple[Word[object], ...] = (USAGE_INPUT, USAGE_OUTPUT, USAGE_CACHED, USAGE_REASONING)
 
-RETRY_ATTEMPTS = Word("attempts", "number", "Calls in all, from 2 to 5.", schema.whole(2, 5), required=True)
+RETRY_ATTEMPTS = Word("attempts", "number", "Further calls after the first, from 1 to 5.", schema.whole(1, 5), required=True)
 RETRY_ON = Word(
     "on", "list of statuses", "Which answers are tried again.", schema.items(schema.whole(400, 599), least=1), required=True
 )
 RETRY_WAIT = Word(
-    "wait", "duration", "The time before the next attempt; Retry-After counts where it asks for more.",
+    "wait", "duration",
+    "The time before the next attempt. Retry-After counts where it asks for more; beyond a minute the answer stands.",
     schema.number(units.duration), default="`1s`",
 )  # fmt: skip
 RETRY: tuple[Word[object], ...] = (RETRY_ATTEMPTS, RETRY_ON, RETRY_WAIT)

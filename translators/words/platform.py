@@ -34,6 +34,9 @@ def _headers(node: Node, problems: Problems) -> tuple[HeaderRule, ...] | None:
     return tuple(rules.values())
 
 
+MAX_MODELS = 2000  # of one file: the routes without a prefix know each
+
+
 def _models(node: Node, problems: Problems) -> tuple[ModelRule, ...] | None:
     """A list of names and `{public: upstream}` pairs, or one mapping of such pairs."""
     found: list[ModelRule] = []
@@ -48,6 +51,9 @@ def _models(node: Node, problems: Problems) -> tuple[ModelRule, ...] | None:
     else:
         hint = "Write [name, name], with `*` for any characters, or {public name: the platform's name}."
         problems.add(f"`models` must be a list, not {schema.kind_of(node)}", node.where, hint)
+        return None
+    if len(found) > MAX_MODELS:
+        problems.add(f"{len(found):,} models; the most is {MAX_MODELS:,}", node.where, "Write patterns with `*` for most of them.")
         return None
     first: dict[str, ModelRule] = {}
     for rule in found:

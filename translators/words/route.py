@@ -156,6 +156,7 @@ ROUTE: tuple[Word[object], ...] = (
     ERRORS_WORD, USAGE_WORD, RETRY_WORD, ON_CLIENT_ABORT, TIMEOUTS_WORD, LIMITS_WORD,
 )  # fmt: skip
 
+MAX_ROUTES = 500  # of one file: each is compared with others
 _ROUTE_PATTERN = rf"^({'|'.join(METHODS)}) /"
 
 
@@ -163,6 +164,10 @@ def _routes(node: Node, problems: Problems) -> tuple[WrittenRoute, ...] | None:
     if not isinstance(node, yamlfile.Mapping):
         hint = "Write `METHOD /path: carry`, one per line."
         problems.add(f"`routes` must be a mapping, not {schema.kind_of(node)}", node.where, hint)
+        return None
+    if len(node.entries) > MAX_ROUTES:
+        hint = "Carry most of them with `native: carry`."
+        problems.add(f"{len(node.entries):,} routes; the most is {MAX_ROUTES:,}", node.where, hint)
         return None
     routes = []
     for key, value in node.entries:

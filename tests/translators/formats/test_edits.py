@@ -69,6 +69,13 @@ CASES: list[tuple[str, bytes, Edit, bytes]] = [
     ("default leaves what is there", BODY, Default(("n",), b"2"), BODY),
     ("default leaves null", b'{"a":null}', Default(("a",), b"2"), b'{"a":null}'),
     ("default adds what is absent", b'{"a":null}', Default(("b",), b"2"), b'{"a":null,"b":2}'),
+    ("default inside a null makes it an object", b'{"a" : null ,"b":1}', Default(("a", "b"), b"2"), b'{"a" : {"b":2} ,"b":1}'),
+    ("set inside a null far down", b'{"a":{"b":null}}', Set(("a", "b", "c", "d"), b"2"), b'{"a":{"b":{"c":{"d":2}}}}'),
+    ("remove inside a null", b'{"a":null}', Remove(("a", "b")), b'{"a":null}'),
+    ("rename to a name that is null", b'{"b":null, "a": 1E5}', Rename(("a",), ("b",)), b'{"b": 1E5}'),
+    ("rename to another object's null", b'{"a":1,"b":{"c":null}}', Rename(("a",), ("b", "c")), b'{"b":{"c":1}}'),
+    ("rename of a null to a name that says more", b'{"a":null,"b":[1.0]}', Rename(("a",), ("b",)), b'{"b":[1.0]}'),
+    ("rename of a null to a null", b'{"a":null,"b":null}', Rename(("a",), ("b",)), b'{"b":null}'),
     ("default of nothing makes no object", BODY, Default(("p", "q"), None), BODY),
     ("rename changes the key only", BODY, Rename(("n",), ("m",)), BODY.replace(b'"n"', b'"m"')),
     ("rename of what is absent", BODY, Rename(("q",), ("m", "r")), BODY),
@@ -150,10 +157,10 @@ def test_each_edit_sees_what_the_ones_before_it_left(text: bytes, edits: list[Ed
     ("text", "edit", "code"),
     [
         (b'{"a":1}', Set(("a", "b"), b"1"), "not_an_object"),
-        (b'{"a":null}', Default(("a", "b", "c"), b"1"), "not_an_object"),
+        (b'{"a":0}', Default(("a", "b", "c"), b"1"), "not_an_object"),
         (b'{"a":[],"c":1}', Rename(("c",), ("a", "b")), "not_an_object"),
         (b'{"a":1,"b":2}', Rename(("a",), ("b",)), "conflicting_fields"),
-        (b'{"a":1,"b":{"c":null}}', Rename(("a",), ("b", "c")), "conflicting_fields"),
+        (b'{"a":1,"b":{"c":0}}', Rename(("a",), ("b", "c")), "conflicting_fields"),
         (b'{"a":1,"a":2}', Remove(("a",)), "duplicate_key"),
         (b'{"o":{"a":1, "\\u0061":2}}', Set(("o", "a"), b"1"), "duplicate_key"),
         (b'{"o":{},"o":{}}', Set(("o", "a"), b"1"), "duplicate_key"),
@@ -304,6 +311,9 @@ def holder(root: Obj, path: tuple[str, ...], *, make: bool) -> Obj | None:
         if inner is KeyError and make:
             inner = Obj()
             here.append((key, inner))
+        elif inner is None and make:  # a null says nothing
+            inner = Obj()
+            here[here.index_of(key)] = (key, inner)
         if not isinstance(inner, Obj):
             if make:
                 raise Refused
@@ -321,7 +331,13 @@ def slow(root: Obj, operation: Edit) -> None:
             return
         target = holder(root, operation.new_path, make=True)
         assert target is not None
-        if target.get(operation.new_path[-1]) is not KeyError:
+        there = target.get(operation.new_path[-1])
+        if there is None:
+            del target[target.index_of(operation.new_path[-1])]
+        elif there is not KeyError and source.get(key) is None:
+            del source[source.index_of(key)]
+            return
+        elif there is not KeyError:
             raise Refused
         at, value = source.index_of(key), source.get(key)
         if target is source:

@@ -124,33 +124,51 @@ def test_a_stream_is_mapped_only_where_the_client_asked_and_the_answer_streams()
 def test_I07_errors_are_said_in_the_clients_protocol(protocol: Protocol, expected: bytes) -> None:
     found = opened(protocol=protocol)
     assert found is not None
+    assert found.feed(b'data: {"text":"A"}\n\n') != b""
     assert found.feed(b'data: {"error":{"code":9,"text":"slow"}}\n\n') == expected
+
+
+def test_I07_an_error_before_anything_else_is_an_answer_or_the_words_of_a_head_that_has_gone_out() -> None:
+    found = opened()
+    assert found is not None
+    assert found.instead() is None
+    with pytest.raises(RuleRefusal) as caught:
+        found.feed(b'data: {"error":{"code":9,"text":"slow"}}\n\n')
+    assert (caught.value.status, caught.value.said) == (429, b"")
+    error = {"error": {"message": "slow", "type": "rate_limit_error", "param": None, "code": "9"}}
+    assert json.loads(caught.value.words.removeprefix(b"data: ")) == error
+    answer = found.instead()
+    assert answer is not None
+    assert (answer.status, json.loads(answer.body)) == (429, error)
+    assert not found.boundary(), "the error would be said a second time"
 
 
 def test_I07_where_no_error_can_be_said_the_stream_breaks() -> None:
     found = opened(protocol=Protocol.GENERATE)
     assert found is not None
-    assert found.feed(b'data: {"error":{"code":9,"text":"slow"}}\n\n') == b""
     with pytest.raises(RuleRefusal) as caught:
-        found.finish()
-    assert caught.value.status == 429
+        found.feed(b'data: {"error":{"code":9,"text":"slow"}}\n\n')
+    assert (caught.value.status, caught.value.said) == (429, b"")
 
 
 def test_an_event_that_the_rule_cannot_read_ends_the_stream_with_an_error() -> None:
     found = opened(Stream((rule(send=[{"a": "${sum(data.x)}"}]),), HERE))
     assert found is not None
-    out = found.feed(b'data: {"x":[1]}\n\ndata: {"x":"y"}\n\ndata: {"x":[2]}\n\n')
-    assert out.startswith(b'data: {"a":1}\n\ndata: {"error":')
-    assert out.count(b"data:") == 2
-    with pytest.raises(RuleRefusal):
-        found.feed(b'data: {"x":[1]}\n\n')
+    with pytest.raises(RuleRefusal) as caught:
+        found.feed(b'data: {"x":[1]}\n\ndata: {"x":"y"}\n\ndata: {"x":[2]}\n\n')
+    assert caught.value.said == b'data: {"a":1}\n\n'
+    assert caught.value.words.startswith(b'data: {"error":')
+    assert caught.value.words.count(b"data:") == 1
+    assert not found.boundary(), "the error would be said a second time"
 
 
 def test_a_text_of_the_platform_cannot_become_a_second_event() -> None:
     found = opened(Stream((rule(send=["${data.t}"], name=text("${data.n}")),), HERE))
     assert found is not None
     assert found.feed(b'data: {"t":"a\\n\\ndata: [DONE]","n":"x"}\n\n') == b"event: x\ndata: a\ndata: \ndata: data: [DONE]\n\n"
-    assert b"error" in found.feed(b'data: {"t":"a","n":"x\\ndata: y"}\n\n')
+    with pytest.raises(RuleRefusal) as caught:
+        found.feed(b'data: {"t":"a","n":"x\\ndata: y"}\n\n')
+    assert b"error" in caught.value.words
 
 
 def test_lines_become_lines() -> None:
@@ -175,18 +193,17 @@ def test_events_become_bytes() -> None:
     assert found is not None
     assert found.content_type == "audio/mpeg"
     assert found.feed(b': x\n\ndata: {"a":"4944"}\n\ndata: {"a":"33"}\n\ndata: [DONE]\n\ndata: {"other":1}\n\n') == b"ID3"
-    assert found.feed(b'data: {"error":"no"}\n\n') == b""
-    with pytest.raises(RuleRefusal):
-        found.finish()
+    with pytest.raises(RuleRefusal) as caught:
+        found.feed(b'data: {"error":"no"}\n\n')
+    assert caught.value.said == b""
 
 
 def test_an_event_that_is_too_large_ends_the_stream_with_an_error() -> None:
     found = opened()
     assert found is not None
-    out = found.feed(b'data: {"text":"A"}\n\ndata: ' + b"x" * (17 * 1024 * 1024))
-    assert json.loads(out.split(b"\n\n")[1][6:])["error"]["code"] == "event_too_large"
-    with pytest.raises(RuleRefusal):
-        found.finish()
+    with pytest.raises(RuleRefusal) as caught:
+        found.feed(b'data: {"text":"A"}\n\ndata: ' + b"x" * (17 * 1024 * 1024))
+    assert json.loads(caught.value.words.removeprefix(b"data: "))["error"]["code"] == "event_too_large"
 
 
 def test_a_constant_can_be_sent_as_bytes() -> None:

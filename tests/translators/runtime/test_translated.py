@@ -9,7 +9,7 @@ import pytest
 
 from tests.translators.rulefiles import read
 from translators.runtime.request import Prepared
-from translators.runtime.steps import Fetch, Fetched, Incoming, Pass, Reply, RuleRefusal
+from translators.runtime.steps import Answer, Fetch, Fetched, Incoming, Note, Pass, Program, Reply, RuleRefusal
 from translators.runtime.translated import prepared
 
 GENERATE = """\
@@ -132,3 +132,28 @@ def test_a_deep_schema_goes_on_or_is_refused_but_is_never_a_fault(tmp_path: Path
     with pytest.raises(RuleRefusal) as refusal:
         next(program)
     assert refusal.value.status == status
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_answer_of_a_program_is_said_with_what_was_left_out_and_what_the_program_notes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    made = route(
+        tmp_path,
+        "unsupported: drop\nroutes:\n  POST /v1/chat/completions: carry\ntranslate: [messages to chat]\n",
+        "POST /v1/messages",
+    )
+    completion = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}]}
+
+    def program(_: Prepared, __: Incoming) -> Program:
+        yield from ()
+        return Answer(200, json.dumps(completion).encode(), "application/json", (("X-Own", "1"),), notes=(Note("own", "n"),))
+
+    monkeypatch.setattr(Prepared, "program", program)
+    made.straight = False  # as where a program has several steps
+    asked = {"model": "m", "max_tokens": 5, "stream": stream, "top_k": 3, "messages": [{"role": "user", "content": "?"}]}
+    answer = ended(made.program(incoming(asked, "/v1/messages", **{"x-dragoman-explain": "1"})))
+    assert answer.content_type == ("text/event-stream" if stream else "application/json")
+    assert b"Hello" in answer.body
+    assert answer.headers == (("X-Own", "1"), ("X-Dragoman-Dropped", "top_k"))
+    assert [note.kind for note in answer.notes] == ["own", "field_dropped"]
