@@ -24,7 +24,7 @@ from translators.yamlfile import Node, Scalar
 COUNTS = frozenset(
     (
         "header_count", "response_header_count", "client_connections", "pipelined_requests", "upstream_connections",
-        "interim_responses", "deferred_calls",
+        "interim_responses", "fetches", "deferred_calls",
     )
 )  # fmt: skip
 # Where 0 has a meaning: no limit, off, or nothing to wait for.
@@ -242,7 +242,7 @@ def _contradictions(made: Any) -> list[tuple[str, str, str]]:
             if getattr(made, small) > getattr(made, large):
                 found.append((small, f"`{small}` is larger than `{large}`", "One header field must fit into the section."))
         if 0 < made.body < made.buffered_body:
-            found.append(("buffered_body", "`buffered_body` is larger than `body`", "What is held is a part of what is accepted."))
+            found.append(("buffered_body", "`buffered_body` is larger than `body`", "Lower it too: it is a part of the other."))
     if isinstance(made, Settings):
         if (made.tls_certificate is None) != (made.tls_key is None):
             given = "tls_key" if made.tls_certificate is None else "tls_certificate"

@@ -29,6 +29,7 @@ class Limits:
     client_connections: int = 10_000
     pipelined_requests: int = 16
     upstream_connections: int = 0  # per upstream; 0: none
+    fetches: int = 64  # URLs of media read into memory at one time; others wait for `t_pool_wait`
     deferred_calls: int = 64  # run in the background at one time (`?async=true` on a platform that answers at once)
     interim_responses: int = 16
     write_buffer: int = 64 * KIB  # high-water mark of one transport

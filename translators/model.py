@@ -276,7 +276,7 @@ class ErrorRule:
     where: Where
     when: Expression | None = None
     status: Mapping[str, int] = field(default_factory=dict)  # by code, ranges `a-b` possible
-    otherwise: int = 502  # for a code the table does not name, where HTTP says 200
+    otherwise: int | None = None  # for a code the table does not name, where HTTP says 200; None: 502
     code: Expression | None = None
     message: Expression | None = None
     type: Expression | None = None

@@ -10,6 +10,8 @@ from time import perf_counter
 from proxy.carry.converted import ConvertedExchange
 from proxy.carry.downstream import Downstream
 from proxy.carry.forming import FormSending
+from proxy.carry.replies import reply_headers
+from proxy.carry.retrying import pause_before
 from proxy.carry.sending import Sending, message
 from proxy.outcomes import Phase
 from proxy.routing.calls import Work
@@ -125,40 +127,40 @@ class CalledExchange(ConvertedExchange):
     def response_head(self, head: ResponseHead, body: bytes, done: bool) -> None:
         if self._sending is not None:
             self._sending.stop()
-        if self._may_try_again(head.code):
-            self._try_later(done)
+        pause = self._pause(head.code, head)
+        if pause is not None:
+            self._try_later(pause, done)
         else:
             super().response_head(head, body, done)
 
     def upstream_failed(self, refusal: Refusal, *, silent: bool) -> None:
         if self._sending is not None:
             self._sending.stop()
-        if not self._begun and self._may_try_again(refusal.status):
+        pause = self._pause(refusal.status) if not self._begun and self._map is None else None
+        if pause is not None:
             self.upstream = self._opening = None
-            self._try_later(True)
+            self._try_later(pause, True)
         else:
             super().upstream_failed(refusal, silent=silent)
 
-    def _may_try_again(self, status: int) -> bool:
-        """Whether the rule's `retry` wants another attempt; nothing has gone to the client yet. A form that has begun to go up
-        is gone (rule K07)."""
+    def _pause(self, status: int, head: ResponseHead | None = None) -> float | None:
+        """Seconds until the rule's `retry` wants another attempt; None: it wants none. Nothing has gone to the client yet. A form
+        that has begun to go up is gone (rule K07)."""
         dispatch = self.dispatch
         retry = dispatch.work.retry if dispatch is not None and dispatch.work is not None else None
-        if retry is None or status not in retry.on or self._attempts >= retry.attempts:
-            return False
-        return not (isinstance(self._sending, FormSending) and self._sending.begun)
+        if retry is None or status not in retry.on or (isinstance(self._sending, FormSending) and self._sending.begun):
+            return None
+        return pause_before(retry, self._attempts, status, reply_headers(head) if head is not None else {})
 
-    def _try_later(self, done: bool) -> None:
-        """Let this attempt go, and make another one after the rule's pause."""
+    def _try_later(self, pause: float, done: bool) -> None:
+        """Let this attempt go, and make another one after so many seconds."""
         dispatch = self.dispatch
         assert dispatch is not None
-        assert dispatch.work is not None
-        assert dispatch.work.retry is not None
         self._attempts += 1
         dispatch.pool.metrics.retries.inc()
         self._let_go(done)
         self.phase = Phase.POOL
-        self._timer = self.client.worker.loop.call_later(dispatch.work.retry.wait, self._try_now)
+        self._timer = self.client.worker.loop.call_later(pause, self._try_now)
 
     def _try_now(self) -> None:
         self._timer = None

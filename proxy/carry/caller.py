@@ -6,6 +6,7 @@ It goes over the same pool as everything else; its answer is read whole, within 
 import asyncio
 
 from proxy.carry.replies import ReplyReader, UnreadableCodingError, reply_headers
+from proxy.carry.retrying import pause_before
 from proxy.carry.sending import Sending
 from proxy.outcomes import ErrorType, Phase
 from proxy.routing.calls import Work
@@ -35,19 +36,21 @@ class Caller:
         work = self._work
         handling = work.handling
         retry = handling.retry if handling is not None else None
-        for attempt in range(1 + (retry.attempts if retry is not None else 0)):
-            last = retry is None or attempt == retry.attempts
+        attempts = 0
+        while True:
             try:
                 reply = await self._once(call)
             except Refusal as refusal:
-                if last or retry is None or refusal.status not in retry.on:
+                pause = pause_before(retry, attempts, refusal.status, {})
+                if pause is None:
                     raise
             else:
-                if last or retry is None or reply.status not in retry.on:
+                pause = pause_before(retry, attempts, reply.status, reply.headers)
+                if pause is None:
                     return reply
+            attempts += 1
             self._dispatch.pool.metrics.retries.inc()
-            await asyncio.sleep(retry.wait)
-        raise AssertionError("the last attempt returns or raises")
+            await asyncio.sleep(pause)
 
     async def _once(self, call: Call) -> Reply:
         work = self._work

@@ -4,6 +4,7 @@ A stream goes out in chunks of our own, each as soon as its input is there (rule
 out with its length. Where the rule has nothing to say, the upstream's answer goes out as it is.
 """
 
+import asyncio
 import logging
 from time import perf_counter
 
@@ -27,6 +28,7 @@ from translators.runtime.translated_answers import TranslatedAnswer
 
 logger = logging.getLogger("dragoman.handled")
 
+GRACE = 0.1  # seconds that the head of a stream waits for the first event, which may be a failure
 ASIDE = 1024 * 1024  # a message of this size is worked on in a thread (rule P09)
 # Looked up on its class, each of these costs 50 ns.
 _ENCHUNK, _OK, _UPSTREAM_ERROR = Framing.ENCHUNK, Outcome.OK, Outcome.UPSTREAM_ERROR
@@ -41,7 +43,8 @@ _CONTENT_TYPE = frozenset((b"content-type",))
 class ConvertedExchange(Exchange):
     """See the module. `_convert` None: the answer is carried. `_as_is`: it is, and the rule has nothing to do with it besides."""
 
-    __slots__ = ("_arrived", "_as_is", "_content_type", "_convert", "_made", "_map", "_reader", "_since", "_status")
+    __slots__ = ("_arrived", "_as_is", "_content_type", "_convert", "_grace", "_held", "_made", "_map", "_reader", "_since",
+        "_status", "_waiting")  # fmt: skip
 
     def __init__(self, client: Downstream, plan: Plan, request_id: bytes) -> None:
         Exchange.__init__(self, client, plan, request_id)  # not super(): 0.1 us less
@@ -52,6 +55,9 @@ class ConvertedExchange(Exchange):
         self._arrived: tuple[ResponseHead, dict[str, str]] | None = None  # a head that waits for its body
         self._content_type: str | None = None  # where the upstream tells none
         self._since = 0.0  # when the head came that is being worked on now
+        self._waiting = b""  # the head of a stream that has said nothing yet
+        self._grace: asyncio.TimerHandle | None = None  # until it goes out
+        self._held = 0  # bytes of an answer that is not whole yet
         self._made = 0  # bytes of the body that a rule has made
         self._status = 0  # of an answer that was streamed from elsewhere
 
@@ -121,6 +127,8 @@ class ConvertedExchange(Exchange):
         if mapped is not None:
             self._begin_stream(head, mapped)
         self._take(body, done, arrived)
+        if self._waiting:
+            self._grace = self.client.worker.loop.call_later(GRACE, self._send_head)
         if upstream.reader is not None and not done:
             reader.share(upstream.reader)
         self.overhead += perf_counter() - arrived
@@ -130,7 +138,7 @@ class ConvertedExchange(Exchange):
 
     def _carry_after_all(self, head: ResponseHead, body: bytes, done: bool) -> None:
         """The answer goes on as it is."""
-        self._convert = None
+        self._convert = self._reader = None
         super().response_head(head, body, done)
         if not done and (usage := self._usage) is not None:
             chunked = head.length == CHUNKED
@@ -162,6 +170,8 @@ class ConvertedExchange(Exchange):
             if mapped is None:
                 if done:
                     self._whole(reader)
+                else:
+                    self._hold(len(framed))
                 return
             out = mapped.feed(data) if data else b""
             if done:
@@ -172,7 +182,11 @@ class ConvertedExchange(Exchange):
             self.refuse(refusal)
             return
         except RuleRefusal as refused:
-            self._put(out + refused.said, now)
+            out += refused.said
+            if self._waiting and not out:
+                self._failed_at_once(refused)
+                return
+            self._put(out + refused.words, now)
             self.refuse(refusal_of(refused))
             return
         except Exception as error:
@@ -182,13 +196,20 @@ class ConvertedExchange(Exchange):
             self.tap.feed(data)
         self._put(out, now)
         if done:
+            self._send_head()
             self._end()
+
+    def _hold(self, size: int) -> None:
+        """Account for what is held of an answer until it is whole. Raises Refusal (503) when the process holds too much."""
+        self._held += size
+        self.client.worker.hold(size)
 
     def _put(self, out: bytes, now: float) -> None:
         """What a rule made of a stream, to the client."""
         if out:
             self._made += len(out)
-            self.client.write(self._framed(out))
+            data = self._framed(out)
+            self.client.write(self._head_now() + data if self._waiting else data)
             if self._event_stream:
                 self._gap(now)
 
@@ -209,8 +230,7 @@ class ConvertedExchange(Exchange):
     # -- a stream
 
     def _begin_stream(self, head: ResponseHead, mapped: StreamMap) -> None:
-        """The head goes out at once (rule F02)."""
-        self.head = head
+        """The head goes out with the first event, or after `GRACE` (rule F02). What fails before that has a status of its own."""
         content_type = mapped.content_type
         self._event_stream = head.event_stream if content_type is None else content_type.startswith(_EVENT_STREAM)
         usage = self._usage
@@ -221,7 +241,40 @@ class ConvertedExchange(Exchange):
         self._add_stream_lines(lines, head)
         self._frame_open_end(lines)
         self._end_head(lines)
-        self.client.write(b"".join(lines))
+        self._waiting = b"".join(lines)
+
+    def _head_now(self) -> bytes:
+        """The head that has waited, and does no more."""
+        assert self._arrived is not None
+        self.head = self._arrived[0]
+        return self._forget_head()
+
+    def _forget_head(self) -> bytes:
+        waiting, self._waiting = self._waiting, b""
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+        return waiting
+
+    def _send_head(self) -> None:
+        if self._waiting:
+            self.client.write(self._head_now())
+
+    def _failed_at_once(self, refused: RuleRefusal) -> None:
+        """The stream has failed before it said anything: the client gets a whole answer, with the failure's status."""
+        assert self._map is not None
+        assert self._arrived is not None
+        answer = self._map.instead()
+        if answer is None:
+            self.refuse(refusal_of(refused))
+            return
+        self._abandon()
+        self._write_answer(answer, self._arrived[0])
+
+    def _abandon(self) -> None:
+        if self._forget_head():
+            self._framing, self._event_stream = Framing.VERBATIM, False
+        super()._abandon()
 
     def _last_words(self, refusal: Refusal, *, chunked: bool) -> bytes:
         mapped = self._map
@@ -282,14 +335,17 @@ class ConvertedExchange(Exchange):
         if answer.content_type is not None:
             fields = (*fields, ("Content-Type", answer.content_type))
         lines = self._made_head(upstream_head, answer.status, fields, retyped=True)
-        if answer.status not in _LENGTHLESS:
-            lines.append(b"Content-Length: %d\r\n" % len(answer.body))
+        body = answer.body
+        if answer.content_type == _EVENT_STREAM and body:
+            body = self._frame_stream(lines, head, body)
+        elif answer.status not in _LENGTHLESS:
+            lines.append(b"Content-Length: %d\r\n" % len(body))
         if answer.local and answer.status >= 400:
             pseudonym = self.client.worker.settings.via or "proxy"
             lines.append(b"Proxy-Status: %b; error=%b\r\n" % (pseudonym.encode("ascii"), _RULE_SAID))
         self._end_head(lines)
         if not bodyless(answer.status, self.plan.method):
-            lines.append(answer.body)
+            lines.append(body)
             self._made = len(answer.body)
         self.head = head
         self.client.write(b"".join(lines))
@@ -297,6 +353,16 @@ class ConvertedExchange(Exchange):
         if answer.status >= 400:
             outcome = _LOCAL_OUTCOMES[min(answer.status // 100, 5)] if answer.local else Outcome.UPSTREAM_ERROR
         self._ended(answer.status, outcome)
+
+    def _frame_stream(self, lines: list[bytes], head: ResponseHead | None, body: bytes) -> bytes:
+        """A stream that is here as a whole has the head and the framing of every other one (rule E07)."""
+        self._event_stream = True
+        if head is not None:
+            self._add_stream_lines(lines, head)
+        else:
+            lines.append(b"Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n")
+        self._frame_open_end(lines)
+        return self._framed(body) + b"0\r\n\r\n" if self._framing is _ENCHUNK else body
 
     def _made_head(
         self, head: ResponseHead | None, status: int, fields: tuple[tuple[str, str], ...], *, retyped: bool
@@ -384,6 +450,12 @@ class ConvertedExchange(Exchange):
             self.tap = BodyCounts(usage, chunked=self._answer_reader is not None)
             self.tap.feed(self.whole)
         self._ended(code, _UPSTREAM_ERROR if code >= 400 else _OK)
+
+    def _record(self, status: int, outcome: Outcome, refusal: Refusal | None) -> None:
+        if self._held:
+            self.client.worker.hold(-self._held)
+            self._held = 0
+        super()._record(status, outcome, refusal)
 
     def _ended(self, status: int, outcome: Outcome) -> None:
         """The answer went out whole."""

@@ -8,6 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.carry.caller import Caller
+from proxy.carry.record import Later
 from proxy.outcomes import ErrorType, Outcome
 from proxy.routing.calls import Work
 from proxy.routing.plan import Dispatch
@@ -66,12 +67,13 @@ def _not_here() -> Refusal:
 class Host:
     """What the program of one exchange works with. It holds nothing of the client's connection, so that it may outlive it."""
 
-    def __init__(self, dispatch: Dispatch, work: Work, incoming: Incoming, raw: bytes) -> None:
+    def __init__(self, dispatch: Dispatch, work: Work, incoming: Incoming, raw: bytes, ended: Later) -> None:
         self.platform = work.served.platform
         self.upstream = work.served.upstream
         self.route = work.route
         self.prepared = work.prepared
         self.incoming = incoming
+        self.ended = ended  # writes down how a call ended that has outlived its request
         self._caller = Caller(dispatch, work, incoming.body, raw)
 
     async def call(self, call: Call) -> Reply:

@@ -137,7 +137,7 @@ class ProgrammedExchange(CalledExchange):
         assert dispatch is not None
         assert dispatch.work is not None
         assert self._incoming is not None
-        return Host(dispatch, dispatch.work, self._incoming, self._raw)
+        return Host(dispatch, dispatch.work, self._incoming, self._raw, self.client.worker.recorder.later(self))
 
     def _finish(self, result: Result) -> None:
         """What the program has ended with. Raises Refusal."""
@@ -173,7 +173,7 @@ class ProgrammedExchange(CalledExchange):
             if self._sending is not None:
                 self._sending.stop()
             Exchange.response_head(self, head, body, done)
-        elif source is None or self._may_try_again(head.code) or not self._look_elsewhere(source, head, done):
+        elif source is None or self._pause(head.code, head) is not None or not self._look_elsewhere(source, head, done):
             super().response_head(head, body, done)
 
     def _look_elsewhere(self, source: Download, head: ResponseHead, done: bool) -> bool:
@@ -233,7 +233,7 @@ class ProgrammedExchange(CalledExchange):
         if self._gone:
             self.client.worker.background.discard(self)
             status, outcome = CLIENT_LEFT, Outcome.CLIENT_CLOSED
-        self.client.worker.recorder.record(self, status, outcome, refusal)
+        super()._record(status, outcome, refusal)
         # Nothing of the bodies is needed any more, and `_sending` knows its way back here: a circle would keep them for long.
         self._incoming = self._sink = self._source = self._sending = self._message = None
         self._plain = self._raw = b""

@@ -22,6 +22,7 @@ def refusal_of(refused: RuleRefusal) -> Refusal:
     other = ErrorType.HTTP_REQUEST_ERROR if refused.status < 500 else ErrorType.PROXY_INTERNAL_RESPONSE
     refusal = Refusal(refused.status, _TYPES.get(refused.status, other), refused.code, refused.message)
     refusal.param = refused.param
+    refusal.fields = refused.fields
     return refusal
 
 

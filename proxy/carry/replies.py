@@ -83,8 +83,8 @@ class ReplyReader:
         assert self._decoder is not None
         try:
             return self._decoder.feed(data)
-        except TooLargeError:
-            raise too_large_answer() from None
+        except TooLargeError as error:
+            raise too_large_answer(f"The upstream's answer cannot be read: {error}.") from None
         except CompressionError:
             raise _bad_coding() from None
 
@@ -112,14 +112,9 @@ class ReplyReader:
         return Reply(self.status, headers, body)
 
 
-def too_large_answer() -> Refusal:
-    """An answer that a rule must read whole, beyond the limit."""
-    return bad_response(
-        ErrorType.HTTP_PROTOCOL_ERROR,
-        "answer_too_large",
-        "The upstream's answer is larger than the limit for answers that a rule works on.",
-        limit="buffered_body",
-    )
+def too_large_answer(message: str = "The upstream's answer is larger than the limit for answers that a rule works on.") -> Refusal:
+    """An answer that a rule must read whole, beyond the limit, or one whose coding makes far more of it than came."""
+    return bad_response(ErrorType.HTTP_PROTOCOL_ERROR, "answer_too_large", message, limit="buffered_body")
 
 
 def unreadable_coding() -> Refusal:

@@ -106,7 +106,7 @@ class Worker:
                 503,
                 ErrorType.CONNECTION_LIMIT_REACHED,
                 "memory_limit",
-                "The gateway holds too many request bodies at the moment.",
+                "The gateway holds too many bodies at the moment.",
                 limit="buffered_bytes_total",
                 fields=(("Retry-After", "1"),),
                 close=True,

@@ -15,7 +15,7 @@ from functools import partial
 from proxy.orchestrate.interface import Host
 from proxy.orchestrate.records import RUNNING, BadRecordError, key_of, pack, unpack
 from proxy.orchestrate.running import Runner, end_all
-from proxy.outcomes import ErrorType
+from proxy.outcomes import ErrorType, Outcome
 from proxy.store.interface import RecordTooLargeError, Store, StoreError
 from proxy.telemetry.slots import Gauge
 from proxy.wire.answers import error_body
@@ -181,39 +181,46 @@ class DeferredCalls:
         renewing = asyncio.get_running_loop().create_task(self._renew(call.key, store))
         try:
             try:
-                stored, outcome = await self._made(call)
+                stored, ended = await self._made(call)
+                outcome = DeferredOutcome.COMPLETED if stored.status < 400 else DeferredOutcome.FAILED
             except asyncio.CancelledError:  # the worker stops; what is left is to say so
-                await self._bury(call.identity, call.key, store)
+                stored, ended = deferred.lost(call.identity, int(self._clock())), Outcome.DRAINED
                 outcome = DeferredOutcome.INTERRUPTED
+                await self._bury(call.key, stored, store)
             else:
                 self._unanswered.pop(call.key, None)
                 if not await self._keep(call.key, stored, store):
                     outcome = DeferredOutcome.NOT_KEPT
             self._observe(call.identity.platform, outcome)
+            call.host.ended(stored.status, ended, call.error, outcome.value, len(stored.body))
         finally:
             self._unanswered.pop(call.key, None)
             renewing.cancel()
 
-    async def _bury(self, identity: Identity, key: str, store: Store) -> None:
+    async def _bury(self, key: str, stored: deferred.Stored, store: Store) -> None:
         """Say of a call of ours that it was interrupted, unless a poll has done so; tried once, for the worker has to stop."""
         try:
             if await store.claim(key, self._owner, self._lease):
-                await store.put(key, pack(deferred.lost(identity, int(self._clock()))), self._kept)
+                await store.put(key, pack(stored), self._kept)
         except StoreError as error:
             logger.warning("it could not be said that a deferred call was interrupted: %s", error)
 
-    async def _made(self, call: "_Call") -> tuple[deferred.Stored, DeferredOutcome]:
-        """The call's answer, whatever it is."""
+    async def _made(self, call: "_Call") -> tuple[deferred.Stored, Outcome]:
+        """The call's answer, whatever it is, and how an exchange would have ended with it."""
         protocol = call.host.route.protocol if call.host.route is not None else Protocol.CHAT
         try:
             answer = await self._answer(call)
             stored = deferred.Stored(answer.status, answer.content_type, answer.body, int(self._clock()))
+            return stored, Outcome.OK if stored.status < 400 else Outcome.UPSTREAM_ERROR
         except (Refusal, RuleRefusal) as refusal:
+            ours = ErrorType.HTTP_REQUEST_ERROR if refusal.status < 500 else ErrorType.PROXY_INTERNAL_RESPONSE
+            call.error = refusal.error if isinstance(refusal, Refusal) else ours
             stored = self._failed(protocol, refusal.status, refusal.code, refusal.message)
         except Exception:
             logger.exception("the program of a deferred call failed")
+            call.error = ErrorType.PROXY_INTERNAL_ERROR
             stored = self._failed(protocol, 500, "internal_error", "The gateway failed to handle this request.")
-        return stored, DeferredOutcome.COMPLETED if stored.status < 400 else DeferredOutcome.FAILED
+        return stored, Outcome.REFUSED if stored.status < 500 else Outcome.FAILED
 
     async def _answer(self, call: "_Call") -> Answer:
         result = call.result
@@ -273,9 +280,9 @@ class DeferredCalls:
 
 
 class _Call:
-    """A deferred call: its program with the first step, or the result that it had at once."""
+    """A deferred call: its program with the first step, or the result that it had at once. `error`: what went wrong here."""
 
-    __slots__ = ("first", "host", "identity", "key", "program", "result")
+    __slots__ = ("error", "first", "host", "identity", "key", "program", "result")
 
     def __init__(
         self, identity: Identity, key: str, host: Host, program: Program, first: Step | None, result: Result | None
@@ -286,6 +293,7 @@ class _Call:
         self.program = program
         self.first = first
         self.result = result
+        self.error: ErrorType | None = None
 
 
 async def _read(store: Store, key: str) -> deferred.Stored | None:

@@ -7,8 +7,10 @@ A download whose source is a call goes over the pool, on the engine's side; so i
 `If-Range` with such a call (`steps.RANGE_HEADERS`), and asks `redirected` where an answer sends on to.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
+from proxy.outcomes import ErrorType, Outcome
 from translators.model import Platform, Route, Upstream
 from translators.runtime.request import Prepared
 from translators.runtime.steps import Call, Headers, Incoming, Reply
@@ -38,6 +40,11 @@ class Host(Protocol):
 
         When the awaiting task is cancelled, the upstream request is aborted.
         """
+
+    @property
+    def ended(self) -> Callable[[int, Outcome, ErrorType | None, str, int], None]:
+        """Writes into the access log how a deferred call ended: the status of its answer, the outcome of an exchange that had ended
+        so, what went wrong, the call's own outcome, bytes of the answer."""
 
 
 class Sink(Protocol):

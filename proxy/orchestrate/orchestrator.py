@@ -54,7 +54,8 @@ class Orchestrator:
         self._making = asyncio.Lock()  # the fetchers
         self._opened: Store | None = None
         self._fetchers: Mapping[str, Fetcher] = fetchers or {}  # by purpose; made at the first URL where none are given
-        self._runner = Runner(self._read, timeouts.t_program)
+        self._reading = asyncio.Semaphore(limits.fetches)
+        self._runner = Runner(self._read, timeouts.t_program, hold)
         self._deferred = DeferredCalls(
             self._store,
             self._runner,
@@ -153,7 +154,24 @@ class Orchestrator:
             return self._opened
 
     async def _read(self, url: str, policy: FetchPolicy) -> Fetched:
-        return await (await self._fetcher("fetch")).fetch(url, policy)
+        """The file behind a URL, when there is room for one more. Raises FetchError, Refusal."""
+        fetcher = await self._fetcher("fetch")
+        try:
+            async with asyncio.timeout(self._settings.timeouts.t_pool_wait):
+                await self._reading.acquire()
+        except TimeoutError:
+            raise Refusal(
+                503,
+                ErrorType.CONNECTION_LIMIT_REACHED,
+                "too_many_fetches",
+                "The gateway reads as many URLs as it may at the moment; send this later, or send data in place of URLs.",
+                limit="fetches",
+                fields=(("Retry-After", "1"),),
+            ) from None
+        try:
+            return await fetcher.fetch(url, policy)
+        finally:
+            self._reading.release()
 
     async def _fetcher(self, purpose: str) -> Fetcher:
         """The client that reads URLs for a purpose, of which the metrics tell. Raises Refusal."""

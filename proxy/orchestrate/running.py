@@ -17,7 +17,21 @@ from proxy.outcomes import ErrorType
 from proxy.wire.answers import error_body
 from proxy.wire.refusal import Refusal
 from translators.model import OnAbort
-from translators.runtime.steps import Answer, Call, Download, Fetch, Fetched, Pass, Program, Reply, Result, RuleRefusal, Step
+from translators.runtime.steps import (
+    Answer,
+    Call,
+    Download,
+    Fetch,
+    Fetched,
+    Headers,
+    Pass,
+    Program,
+    Reply,
+    Result,
+    RuleRefusal,
+    Step,
+)
+from translators.runtime.tasks import NO_RETRY
 
 logger = logging.getLogger("dragoman.orchestrate")
 
@@ -28,29 +42,36 @@ _MOST_ENDINGS = 64
 
 
 class Runner:
-    """Runs programs, each for at most `limit` seconds (0: no limit). `read` reads the file behind a URL, or raises FetchError."""
+    """Runs programs, each for at most `limit` seconds (0: no limit). `read` reads the file behind a URL, or raises FetchError;
+    `hold` accounts for such files as long as their program runs, and raises Refusal when there are too many bytes."""
 
-    def __init__(self, read: Read, limit: float) -> None:
+    def __init__(self, read: Read, limit: float, hold: Callable[[int], None]) -> None:
         self._read = read
         self._limit = limit
+        self._hold = hold
         self._endings: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def run(self, program: Program, first_step: Step, host: Host) -> Result:
         """What the program ends with. Raises Refusal, and what the program raises."""
-        steps = _Steps(program, host, self._read)
+        steps = _Steps(program, host, self._read, self._hold)
         try:
             async with asyncio.timeout(self._limit or None):
                 return await steps.run(first_step)
+        except (Refusal, RuleRefusal) as refusal:
+            refusal.fields += tuple(field for field in steps.advice if field not in refusal.fields)
+            raise
         except TimeoutError:
             text = "All calls of this request took too long."
-            raise Refusal(504, ErrorType.HTTP_RESPONSE_TIMEOUT, "program_timeout", text, limit="t_program") from None
+            refused = Refusal(504, ErrorType.HTTP_RESPONSE_TIMEOUT, "program_timeout", text, limit="t_program", fields=steps.advice)
+            raise refused from None
         except asyncio.CancelledError:
             if steps.task_id is not None:
                 self._end_task(host, steps.task_id)
             raise
         finally:
             program.close()
+            self._hold(-steps.held)
 
     async def settle(self, result: Result, host: Host) -> Answer:
         """The whole answer that a result stands for, where it cannot be passed on as it comes. Raises Refusal, RuleRefusal."""
@@ -93,14 +114,22 @@ class Runner:
 
 
 class _Steps:
-    """One program under way. `task_id`: the task that it waits for."""
+    """One program under way. `task_id`: the task that it waits for; `held`: bytes of the files that it has got."""
 
-    def __init__(self, program: Program, host: Host, read: Read) -> None:
+    def __init__(self, program: Program, host: Host, read: Read, hold: Callable[[int], None]) -> None:
         self.task_id: str | None = None
+        self.held = 0
         self._program = program
         self._host = host
         self._read = read
+        self._hold = hold
         self._called = False
+        self._begun = False
+
+    @property
+    def advice(self) -> Headers:
+        """Fields of a failure: what has been begun would be begun, and paid, once more by a client that repeats the request."""
+        return NO_RETRY if self._begun else ()
 
     async def run(self, step: Step) -> Result:
         while True:
@@ -128,18 +157,22 @@ class _Steps:
             found = await self._read(url, fetch_policy(host.platform, host.upstream, given=self._called))
         except FetchError as error:
             raise refusal_of(error) from None
+        self.held += len(found.data)
+        self._hold(len(found.data))
         return Fetched(found.data, found.media_type or None)
 
     async def _call(self, call: Call) -> Reply:
         self._called = True
         try:
-            return await self._host.call(call)
+            reply = await self._host.call(call)
         except Refusal as refusal:
             if self.task_id is None or refusal.status < 500:
                 raise
             # A poll that found no platform says nothing of the task: the program knows how often that may happen.
             protocol = self._host.route.protocol if self._host.route is not None else refusal.protocol
             return Reply(refusal.status, {"content-type": "application/json"}, error_body(refusal, protocol))
+        self._begun = self._begun or (self._host.incoming.method == "POST" and reply.status < 400)
+        return reply
 
 
 async def _tell(host: Host, task_id: str) -> None:

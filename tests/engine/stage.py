@@ -132,7 +132,7 @@ class Scene:
 
     async def upstream(self, name: str = "test") -> MemoryTransport:
         """The next connection that was opened."""
-        return await asyncio.wait_for(self.dialers[name].opened.get(), 5)
+        return await asyncio.wait_for(self.dialers[name].opened.get(), 20)
 
     def counts(self) -> dict[str, int]:
         """What is alive but for tasks."""

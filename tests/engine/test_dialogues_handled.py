@@ -1,5 +1,6 @@
 """Dialogues about routes that a rule handles: what goes up, and what comes down, in every framing and at every cut."""
 
+import asyncio
 import gzip
 import json
 import zlib
@@ -8,7 +9,7 @@ import pytest
 
 from tests.engine.handled import RULED, asks, head_and_body, posted
 from tests.engine.stage import KEY, answer, chunk, error_of, post, stage, status_of, stream_head
-from tests.harness.runner import async_test, turns
+from tests.harness.runner import async_test, turns, until
 
 RULES = {"ruled": RULED}
 BODY = b'{ "model":"alias", "max_tokens": 1E2,\n"x":"\\u00e9" }'
@@ -366,9 +367,8 @@ async def test_F02_G11_head_and_events_do_not_wait_for_more() -> None:
     async with stage(rules_of=RULES) as scene:
         client, upstream = await asks(scene, posted(b'{"model":"r1"}', "/ruled/v1/events"))
         upstream.says(stream_head())
-        assert client.heard() == stream_head()
         upstream.says(chunk(b'data: {"text":"a"}\n\nda'))
-        assert client.heard() == chunk(b'data: {"delta":"a"}\n\n')
+        assert client.heard() == stream_head() + chunk(b'data: {"delta":"a"}\n\n')
         upstream.says(chunk(b'ta: {"text":"b"}\n\n'))
         assert client.heard() == chunk(b'data: {"delta":"b"}\n\n')
         upstream.says(b"0\r\n\r\n")
@@ -457,3 +457,95 @@ async def test_G13_a_stream_that_was_asked_for_and_is_answered_with_json_is_json
         assert body == b'{"error":{"message":"slow down"}}'
         assert fields["retry-after"] == "1"
         assert scene.calm
+
+
+SUMMED = """\
+platform: summed
+upstream: http://summed.example
+auth: {bearer: "${secret.SUMMED_KEY}"}
+models: [a1]
+routes:
+  POST /v1/chat/completions:
+    send: POST /sum
+    stream: {events: [{send: {sum: "${sum(data.x)}"}}]}
+"""
+
+
+@async_test(loops=False)
+async def test_G12_I07_an_event_that_does_not_fit_the_rule_ends_the_stream_at_once_with_one_error() -> None:
+    async with stage(rules_of={"summed": SUMMED}) as scene:
+        client, upstream = await asks(scene, posted(b'{"model":"a1"}', "/summed/v1/chat/completions"), "summed")
+        upstream.says(stream_head() + chunk(b'data: {"x":[1,2]}\n\ndata: {"x":"none"}\n\ndata: {"x":[3]}\n\n'))
+        await turns()
+        framed = client.heard().partition(b"\r\n\r\n")[2]
+        assert framed.count(b'data: {"sum":3}\n\n') == 1
+        assert framed.count(b'"error"') == framed.count(b"data: ") - 1 == 1
+        assert not framed.endswith(b"0\r\n\r\n")
+        assert client.closed
+        assert upstream.aborted
+        assert scene.calm
+
+
+TWICE = """\
+platform: twice
+upstream: http://twice.example
+auth: {bearer: "${secret.TWICE_KEY}"}
+models: [a1]
+routes:
+  POST /v1/chat/completions:
+    send: POST /said
+    response: {body: {said: "${body.said}"}}
+    retry: {attempts: 1, on: [502], wait: 1ms}
+"""
+
+
+@async_test(loops=False)
+async def test_K07_an_answer_that_broke_off_leaves_nothing_behind_for_the_one_of_the_next_attempt() -> None:
+    async with stage(rules_of={"twice": TWICE}) as scene:
+        client, upstream = await asks(scene, posted(b'{"model":"a1"}', "/twice/v1/chat/completions"), "twice")
+        upstream.says(answer(b'{"said":1}', more=b"Content-Type: application/json\r\n")[:-4])
+        upstream.resets()
+        second = await scene.upstream("twice")
+        await turns()
+        coded = answer(b"carried since nobody can read it", more=b"Content-Encoding: zzz\r\n")
+        second.says(coded[:-10], coded[-10:])
+        await turns()
+        assert client.heard() == coded
+        assert scene.calm
+
+
+PATIENT = """\
+platform: patient
+upstream: http://patient.example
+auth: {bearer: "${secret.PATIENT_KEY}"}
+models: [a1]
+routes:
+  POST /v1/whole: {send: POST /x, retry: {attempts: 1, on: [503], wait: 1ms}}
+  POST /v1/retried: {send: POST /x, response: {body: {a: "${body.a}"}}, retry: {attempts: 1, on: [503], wait: 1ms}}
+"""
+
+
+@pytest.mark.parametrize("path", ["/patient/v1/retried", "/patient/v1/whole"])
+@async_test(loops=False)
+async def test_K07_a_platform_that_asks_for_a_long_pause_has_said_no_and_the_client_hears_when_to_ask(path: str) -> None:
+    async with stage(rules_of={"patient": PATIENT}) as scene:
+        client, upstream = await asks(scene, posted(b'{"model":"a1"}', path), "patient")
+        upstream.says(answer(b"{}", status=b"503 Busy", more=b"Content-Type: application/json\r\nRetry-After: 600\r\n"))
+        await turns()
+        start, fields, _ = head_and_body(client.heard())
+        assert (start[:12], fields["retry-after"]) == (b"HTTP/1.1 503", "600")
+        assert scene.calm
+
+
+@async_test(loops=False)
+async def test_K07_a_platform_that_asks_for_a_pause_is_asked_again_after_it() -> None:
+    async with stage(rules_of={"patient": PATIENT}) as scene:
+        started = asyncio.get_running_loop().time()
+        client, upstream = await asks(scene, posted(b'{"model":"a1"}', "/patient/v1/whole"), "patient")
+        upstream.heard()
+        upstream.says(answer(b"{}", status=b"503 Busy", more=b"Retry-After: 1\r\n"))
+        await until(upstream.heard)
+        assert asyncio.get_running_loop().time() - started >= 0.9
+        assert client.heard() == b""
+        upstream.says(answer(b"{}"))
+        assert client.heard() == answer(b"{}")

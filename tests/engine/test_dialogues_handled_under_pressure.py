@@ -282,6 +282,8 @@ async def test_I05_M08_a_fault_in_the_middle_of_a_stream_cuts_it(caplog: pytest.
         def last_words(self, status: int, code: str, message: str) -> bytes:
             return b'data: {"error":{"code":"%b"}}\n\n' % code.encode()
 
+        def instead(self) -> None: ...
+
     class Streams:
         def stream(self, status: int, headers: Any) -> Map:
             return Map()
@@ -341,6 +343,25 @@ async def test_a_program_makes_its_calls_over_the_pool_and_says_the_answer() -> 
         assert fields["x-made"] == "o"
         assert fields["content-length"] == "4"
         assert scene.dialer("ruled").dialed == 1
+        assert scene.calm
+
+
+@async_test(loops=False)
+async def test_E07_a_stream_that_a_program_says_is_framed_like_every_other() -> None:
+    def made(_: Incoming) -> Generator[Step, Any, Result]:
+        yield Pause(0.0)
+        return Answer(200, b"data: 1\n\n", "text/event-stream")
+
+    async with stage(rules_of=RULES) as scene:
+        plays(scene, made)
+        client = scene.client()
+        client.says(posted(BODY))
+        await until(client._taken.__len__)
+        _, fields, body = head_and_body(client.heard())
+        assert (fields["content-type"], fields["cache-control"]) == ("text/event-stream", "no-cache")
+        assert fields["transfer-encoding"] == "chunked"
+        assert "content-length" not in fields
+        assert body == chunk(b"data: 1\n\n") + b"0\r\n\r\n"
         assert scene.calm
 
 
@@ -582,6 +603,32 @@ async def test_F10_an_answer_before_the_body_was_sent_goes_on_and_the_rest_is_no
         assert client.heard() == answer(b"no", status=b"413 Too Large")
         assert not client.closed  # all of its body was read
         assert scene.counts()["upstream_idle"] == 0
+        assert scene.calm
+
+
+@pytest.mark.parametrize("ends", ["whole", "cut", "left"])
+@async_test(loops=False)
+async def test_J03_an_answer_that_is_read_whole_counts_while_it_comes(ends: str) -> None:
+    async with stage(rules_of=RULES, limits={"buffered_bytes_total": 500_000}) as scene:
+        client, upstream = await asks(scene, posted(BODY, "/ruled/v1/whole"))
+        said = answer(b'{"text":"' + b"x" * 400_000 + b'"}', more=b"Content-Type: application/json\r\n")
+        upstream.says(said[:300_000])
+        assert 200_000 < scene.counts()["held_bytes"] < 300_000
+        other, second = await asks(scene, posted(BODY, "/ruled/v1/whole"))
+        second.says(said[:300_000])
+        await turns()
+        heard = other.heard()
+        assert (status_of(heard), error_of(heard)["code"]) == (503, "memory_limit")
+        assert b"\r\nRetry-After: 1\r\n" in heard
+        assert second.aborted
+        if ends == "whole":
+            upstream.says(said[300_000:])
+            assert status_of(client.heard()) == 200
+        elif ends == "cut":
+            upstream.resets()
+        else:
+            client.resets()
+        await turns()
         assert scene.calm
 
 

@@ -520,7 +520,7 @@ async def test_H02_the_client_is_told_to_go_on() -> None:
 
 @async_test(loops=False)
 async def test_J02_a_form_that_stops_coming_is_a_408_and_ends_its_call() -> None:
-    async with stage(rules_of=RULES, timeouts={"t_body_idle": 0.05}) as scene:
+    async with stage(rules_of=RULES, timeouts={"t_body_idle": 0.2}) as scene:
         client, upstream = await sends(scene, counted(CAME)[:-100])
         while not (heard := client.heard()):
             await turns(1)

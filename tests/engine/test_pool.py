@@ -158,7 +158,7 @@ async def test_J_a_waiter_that_is_not_served_in_time_is_told_so_and_leaves_no_tr
         pool = scene.pool()
         first, second = Waiter().asks(pool), Waiter().asks(pool)
         assert second.task is not None
-        await asyncio.wait_for(second.task, 5)
+        await asyncio.wait_for(second.task, 20)
         assert second.refusal is not None
         assert (second.refusal.status, second.refusal.limit) == (503, "upstream_connections")
         first.gives_back(pool)

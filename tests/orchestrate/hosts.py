@@ -5,6 +5,7 @@ from pathlib import Path
 
 from proxy.fetch.fetcher import Fetched as Found
 from proxy.fetch.targets import FetchError, FetchPolicy
+from proxy.outcomes import ErrorType, Outcome
 from proxy.wire.refusal import Refusal
 from tests.orchestrate.stage import RULE
 from translators.load import load
@@ -31,7 +32,11 @@ class InTest:
         self.prepared = prepare(self.platform, self.route)
         self.incoming = Incoming("POST", {}, {}, {}, b"{}", "m1", "m1", lambda: 1760000000.0, lambda: "0" * 32)
         self.calls: list[Call] = []
+        self.logged: list[tuple[int, Outcome, ErrorType | None, str, int]] = []
         self._replies = list(replies)
+
+    def ended(self, status: int, outcome: Outcome, error: ErrorType | None, how: str, size: int) -> None:
+        self.logged.append((status, outcome, error, how, size))
 
     async def call(self, call: Call) -> Reply:
         self.calls.append(call)

@@ -139,8 +139,8 @@ async def test_a_call_that_nobody_knows_is_404(store: str, path: str) -> None:
     studio.on("POST /edits", says(MADE))
     async with gateway(studio, store=store, timeouts={"t_kept": 0.05}) as scene, gateway(other, store=store):
         identity = await begun(scene)
-        await asyncio.sleep(0.1)  # what it was kept for
-        heard = await scene.asks(get(f"/test/v1/images/{identity}{path}"))
+        while (heard := await scene.asks(get(f"/test/v1/images/{identity}{path}"))).status != 404:
+            await asyncio.sleep(0.02)  # it runs, and then it is kept for a moment
         assert (heard.status, heard.json()["error"]["code"]) == (404, "task_not_found")
         assert (await scene.asks(get(f"/test/v1/images/image_bm9uc2Vuc2U{path}"))).status == 404
 
@@ -219,6 +219,54 @@ async def test_M01_a_shutdown_that_has_waited_long_enough_says_so_in_the_store(s
         assert scene.metric("dragoman_deferred_calls_total", outcome="interrupted") == 1
 
 
+async def _ends(scene: Stage) -> dict[str, object]:
+    """The line of the access log that says how a deferred call ended; it is written behind the answer."""
+    await until(lambda: any("deferred" in line for line in scene.log()))
+    (line,) = (line for line in scene.log() if "deferred" in line)
+    return line
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (says(MADE), {"status": 200, "outcome": "ok", "deferred": "completed"}),
+        (
+            says({"error": {"code": "blocked", "message": "not this"}}, b"400 Bad Request"),
+            {"status": 400, "outcome": "upstream_error", "deferred": "failed"},
+        ),
+        (None, {"status": 502, "outcome": "failed", "deferred": "failed", "error": "connection_terminated"}),
+    ],
+)
+@async_test(loops=False)
+async def test_the_access_log_says_how_a_deferred_call_ended(
+    tmp_path: Path, said: bytes | None, expected: dict[str, object]
+) -> None:
+    studio = Studio()
+    studio.on("POST /edits", said if said is not None else lambda heard: heard.line.rst())
+    async with gateway(studio, store=str(tmp_path / "store.db")) as scene:
+        await begun(scene)
+        line = await _ends(scene)
+        (request,) = (other for other in scene.log() if "deferred" not in other)
+        for name in ("id", "peer", "method", "path", "platform", "route", "model", "bytes_in"):
+            assert line[name] == request[name], name
+        assert (request["status"], request["outcome"]) == (200, "ok")
+        names = ("status", "outcome", "deferred", "error")
+        assert {name: line[name] for name in names if name in line} == expected
+        assert set(request) - set(line) <= {"upstream_status", "upstream_request_id", "reused"}
+
+
+@async_test(loops=False)
+async def test_M01_the_access_log_says_which_deferred_calls_the_shutdown_interrupted(tmp_path: Path) -> None:
+    studio = Studio()
+    studio.on("POST /edits", held(asyncio.Event(), b""))
+    async with gateway(studio, store=str(tmp_path / "store.db"), timeouts={"t_drain": 0.05}) as scene:
+        await begun(scene)
+        await studio.hears("POST /edits")
+        await scene.gateway.drain()
+        line = await _ends(scene)
+        assert (line["status"], line["outcome"], line["deferred"]) == (502, "drained", "interrupted")
+
+
 @async_test(loops=False)
 async def test_a_gateway_that_starts_anew_knows_the_calls_of_the_one_before(store: str) -> None:
     studio = Studio()
@@ -264,7 +312,7 @@ async def test_a_platform_that_defers_by_itself_is_not_touched() -> None:
     studio = Studio()
     said = says({"task_id": "f1ab"})
     studio.on("POST /v1/images/generations", said)
-    carried = rule(studio).partition("tasks:")[0] + "routes:\n  POST /v1/images/generations: carry\n"
+    carried = rule(studio).partition("on_client_abort:")[0] + "routes:\n  POST /v1/images/generations: carry\n"
     from tests.harness.gateway import stage
 
     async with stage(studio.peer, rules={"test": carried}) as scene:

@@ -192,7 +192,7 @@ async def test_a_file_that_stops_coming_is_cut_after_the_idle_time() -> None:
         await heard.say(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: 16384\r\n\r\n" + FILM[:100])
 
     studio.on("GET /shelf/7.mp4", stops)
-    async with gateway(studio, timeouts={"t_between_bytes": 0.1}) as scene:
+    async with gateway(studio, timeouts={"t_between_bytes": 0.3}) as scene:
         heard = await scene.asks(get(f"/test/v1/videos/{await created(scene)}/content"))
         assert not heard.complete
         assert scene.metric("dragoman_fetches_total", purpose="download", outcome="timeout") == 1
@@ -225,7 +225,7 @@ async def test_F04_a_slow_client_stops_the_reading_of_the_file() -> None:
             before = sent
             await asyncio.sleep(0.1)
         assert sent <= 12 * MIB  # what kernel buffers of three sockets hold, and no queue of ours
-        await client.hears_rest(heard, within=20)
+        await client.hears_rest(heard)
         assert heard.complete
         assert heard.stream.size == size
 
@@ -245,7 +245,7 @@ async def test_L01_a_client_that_leaves_closes_the_connection_to_the_file() -> N
         answered = await client.hears_head()
         await client.hears_more(answered, marker=FILM[:100])
         client.leaves()
-        await studio.heard("GET /shelf/7.mp4")[0].line.gone(within=1.0)
+        await studio.heard("GET /shelf/7.mp4")[0].line.gone()
         await scene.calms_down()
         assert scene.metric("dragoman_fetches_total", purpose="download", outcome="abandoned") == 1
 

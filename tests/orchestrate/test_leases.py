@@ -52,7 +52,7 @@ class Worker:
         async def opened() -> Store:
             return store
 
-        runner = Runner(Reader().fetch, 60.0)
+        runner = Runner(Reader().fetch, 60.0, lambda _: None)
         gauge = Metrics(series_limit=2).deferred_running
         self.calls = DeferredCalls(
             opened,
@@ -271,7 +271,7 @@ async def test_a_worker_that_was_killed_leaves_a_task_that_fails_when_its_lease_
     config = tmp_path / "dragoman.yaml"
     config.write_text(
         f"listen: ['127.0.0.1:{port}']\nadmin: null\nopen: true\nshipped_rules: false\naccess_log: 'off'\nrules: [rules]\n"
-        f"store: {store}\ntimeouts: {{t_lease: 1s}}\n"
+        f"store: {store}\ntimeouts: {{t_lease: 2s}}\n"
     )
     async with gateway(studio, store=store) as scene:
         line = [sys.executable, "-m", "proxy", "serve", "--config", str(config)]
@@ -294,7 +294,7 @@ async def test_a_worker_that_was_killed_leaves_a_task_that_fails_when_its_lease_
 
 async def _begun(address: tuple[str, int]) -> str:
     """Begin a call at a gateway that is still starting."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while True:
             try:
                 client = await Client.connect(address)

@@ -23,7 +23,7 @@ BROKEN = Refusal(502, ErrorType.CONNECTION_TERMINATED, "upstream_closed", "It cl
 
 
 async def runs(program: Program, host: InTest, reader: Reader | None = None, limit: float = 5.0) -> Result:
-    runner = Runner((reader or Reader()).fetch, limit)
+    runner = Runner((reader or Reader()).fetch, limit, lambda _: None)
     try:
         return await runner.run(program, next(program), cast("Host", host))
     finally:
@@ -151,7 +151,7 @@ async def test_a_task_whose_client_has_left_is_ended_only_where_the_rule_says_ca
     host = InTest(tmp_path, Reply(200, {}, b'{"id": "7"}'), REPLY, abort=abort)
     host.incoming = Incoming("POST", {}, {"async": "false"}, {}, b"{}", "m1", "m1", lambda: 1760000000.0, lambda: "0" * 32)
     program = host.prepared.program(host.incoming)
-    runner = Runner(Reader().fetch, 5.0)
+    runner = Runner(Reader().fetch, 5.0, lambda _: None)
     running = asyncio.ensure_future(runner.run(program, next(program), cast("Host", host)))
     await asyncio.sleep(0)
     await asyncio.sleep(0)

@@ -3,7 +3,10 @@
 The mutants of the shipped files take a while; `python -m tests.mutation FILE` tries all of them and lists those that survive.
 """
 
-from functools import cache
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -92,10 +95,12 @@ def test_the_examples_of_a_small_file_watch_all_of_it(tmp_path: Path) -> None:
     assert found.share(*WATCHED) >= ENOUGH, found.survivors
 
 
-@cache
-def sampled(file: Path) -> Score:
-    """The score of a shipped file's sample, which is always the same."""
-    return score(file, SAMPLE)
+@pytest.fixture(scope="module")
+def sampled() -> Iterator[dict[Path, Future[Score]]]:
+    """The scores of the shipped files' samples, which are always the same; worked out side by side."""
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        yield {file: pool.submit(score, file, SAMPLE) for file in FILES}
+        pool.shutdown(cancel_futures=True)
 
 
 def watched(found: Score) -> str:
@@ -105,14 +110,14 @@ def watched(found: Score) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_nearly_every_broken_line_of_a_shipped_file_is_noticed(file: Path) -> None:
-    found = sampled(file)
+def test_nearly_every_broken_line_of_a_shipped_file_is_noticed(file: Path, sampled: dict[Path, Future[Score]]) -> None:
+    found = sampled[file].result()
     assert found.tried(*WATCHED) >= SAMPLE / 2, "what is asked for and expected is most of a file"
     assert found.share(*WATCHED) >= ENOUGH_OF_SAMPLE, watched(found)
 
 
 @pytest.mark.slow
-def test_of_all_shipped_files_together_hardly_a_broken_line_goes_unnoticed() -> None:
-    scores = [sampled(file) for file in FILES]
+def test_of_all_shipped_files_together_hardly_a_broken_line_goes_unnoticed(sampled: dict[Path, Future[Score]]) -> None:
+    scores = [sampled[file].result() for file in FILES]
     caught = sum(found.caught[kind] for found in scores for kind in WATCHED)
     assert caught / sum(found.tried(*WATCHED) for found in scores) >= ENOUGH, "\n".join(filter(None, map(watched, scores)))

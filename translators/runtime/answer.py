@@ -161,9 +161,8 @@ def not_json(reply: Reply) -> RuleRefusal:
     """The refusal for an answer that a template needs as JSON and that is none; it quotes how the answer begins."""
     begins = reply.body[:800].decode("utf-8", "replace")[:200].strip()
     kind = media_type(reply.headers) or "no media type"
-    return bad_answer(
-        f"the platform's answer (status {reply.status}, {kind}) is no valid JSON, which the rule needs; it begins: {begins}"
-    )
+    found = f"it begins: {begins}" if begins else "it is empty" if not reply.body else "it begins with blanks"
+    return bad_answer(f"the platform's answer (status {reply.status}, {kind}) is no valid JSON, which the rule needs; {found}")
 
 
 def decoded(value: Any) -> bytes:

@@ -16,7 +16,7 @@ from translators.formats.edits import Default, Edit, Remove, Rename, Set
 from translators.formats.forms import FileRef, form_content_type, form_scope, free_boundary, read_form, write_form
 from translators.formats.multipart import MultipartError, RepeatedPartError, boundary_of
 from translators.formats.rewriter import MultipartRewriter
-from translators.formats.spans import Watch, find_spans
+from translators.formats.spans import Watch, find_spans, repeats
 from translators.formats.strict_json import BadJsonError, dumps, loads, loads_telling
 from translators.runtime.failures import JSON
 from translators.runtime.steps import RuleRefusal
@@ -26,8 +26,10 @@ from translators.runtime.target import refused
 # escaped quotes, the search would take the square of the length.
 _COMMENT: Final = re.compile(rb'("(?:[^"\\]++|\\.)*+"?)|//[^\r\n]*+', re.DOTALL)
 DECIDING: Final = ("model", "stream")  # members that stand once at most (rule P02)
-_WATCHED: Final = Watch(tuple((name,) for name in DECIDING))
-_URLENCODED: Final = "application/x-www-form-urlencoded"
+_MANY: Final = 64  # members: of more, and in a text longer than `_LONG`, not each is searched for
+_LONG: Final = 64 * 1024
+_NAMED: Final = 1000  # members: of more, the one that stands twice is not named
+URLENCODED: Final = "application/x-www-form-urlencoded"
 _BOUNDARY: Final = "form-data-boundary-f3a91c"
 _MAX_FIELDS: Final = 1000
 
@@ -71,7 +73,11 @@ def read_body(data: bytes, content_type: str, *, comments: bool = False, uncheck
         return Body(_JSON, read_object(data, unchecked=unchecked), data)
     if media_type == "multipart/form-data":
         return _read_multipart(data, content_type)
-    if media_type == _URLENCODED:
+    if media_type == URLENCODED:
+        if (
+            data.lstrip()[:1] == b"{"
+        ):  # the type that a tool gives where nobody says one; in a form this would stand percent-encoded
+            return read_body(data, JSON, comments=comments, unchecked=unchecked)
         return Body(Kind.URLENCODED, _single_model(_read_urlencoded(data)), data)
     message = f"a body of type {media_type[:100]} cannot be read on this route; send application/json or multipart/form-data"
     raise RuleRefusal(415, "unsupported_media_type", message)
@@ -88,22 +94,30 @@ def read_object(data: bytes, *, unchecked: bool = False) -> dict[str, Any]:
         value, unrepeated = loads_telling(data)
         if type(value) is not dict:
             raise refused("the body is JSON, but not an object; send a JSON object", code="body_not_object")
-        if not (unchecked or unrepeated) and _may_repeat(data):
-            find_spans(data, _WATCHED).refuse_duplicates()
+        if not (unchecked or unrepeated):
+            _refuse_repeated(data, value)
     except BadJsonError as error:
         raise from_bad_json(error) from None
     return value
 
 
-def _may_repeat(data: bytes) -> bool:
-    """Whether a key that decides may stand more than once (P02): nearly every body shows at once that none does.
+def _may_repeat(data: bytes, value: Mapping[str, Any]) -> bool:
+    """Whether a member may stand more than once. Most bodies show at once that none does.
 
-    Prose is searched more quickly from its end. `\\u006` begins every escape that could hide a letter of the two names, and many
-    bodies have no escape at all.
+    Prose is searched more quickly from its end. A name with an escape in it is found by reading only.
     """
-    if data.find(b'"model"') != data.rfind(b'"model"') or data.find(b'"stream"') != data.rfind(b'"stream"'):
+    if len(value) > _MANY or len(data) > _LONG or b"\\u" in data or b"\\/" in data:
         return True
-    return b"\\" in data and b"\\u00" in data
+    names = [b'"%b"' % name.encode() for name in value]
+    return any((first := data.find(name)) < 0 or first != data.rfind(name) for name in names)
+
+
+def _refuse_repeated(data: bytes, value: Mapping[str, Any]) -> None:
+    """Rule P02 for every member: a template would take one of the two, and lose the other."""
+    if _may_repeat(data, value) and repeats(data):
+        if len(value) <= _NAMED:
+            find_spans(data, Watch((name,) for name in value)).refuse_duplicates()
+        raise BadJsonError(400, "duplicate_key", "a key stands more than once in the outermost object; send it once")
 
 
 def _read_multipart(data: bytes, content_type: str) -> Body:

@@ -104,7 +104,7 @@ class FailureRules:
         kind = _text(rule.type if rule else None, scope) or usual.get("type")
         status = self.status_of(code) if code else None
         if status is None:
-            status = reply.status if reply.status >= 400 else (rule.otherwise if rule else 502)
+            status = reply.status if reply.status >= 400 else (rule and rule.otherwise) or 502
         if message is None:
             # All that the platform said, rather than a text of ours, so that nothing is lost.
             message = reply.body[: _MESSAGE * 4].decode("utf-8", "replace")[:_MESSAGE].strip()

@@ -20,7 +20,18 @@ from translators.formats.strict_json import BadJsonError, loads
 from translators.model import Form, Handling, Platform, Route
 from translators.runtime import tasks
 from translators.runtime.answer import AnswerConversion, not_json
-from translators.runtime.bodies import DECIDING, Body, Kind, Pieces, bad_form, form_changes, from_bad_json, read_body, read_object
+from translators.runtime.bodies import (
+    DECIDING,
+    URLENCODED,
+    Body,
+    Kind,
+    Pieces,
+    bad_form,
+    form_changes,
+    from_bad_json,
+    read_body,
+    read_object,
+)
 from translators.runtime.branches import BranchPlan, asynchronous, edit_plan
 from translators.runtime.content import content, source
 from translators.runtime.failures import NOT_JSON, bad_answer, from_answer, parsed
@@ -169,6 +180,8 @@ class Prepared:
             body = read_body(data, content_type, comments=self._comments, unchecked=self._only_edits)
         else:
             body = Body(Kind.NONE, None, data)
+        if incoming.model is None and (named := self._with_model(incoming, body)) is not incoming:
+            return self.call(Standing(named), data)
         scope = {**standing.scope, "body": body.value}
         plan = self._chosen(scope) if self._sole is None else self._sole
         made, sent_type = plan.body(incoming, body, scope, self._edits, _UNUSED)
@@ -191,6 +204,7 @@ class Prepared:
         body = Body(Kind.NONE, None, incoming.body)
         if self._needs_body:
             body = read_body(incoming.body, incoming.headers.get("content-type", ""), comments=self._comments)
+        incoming = self._with_model(incoming, body)
         scope = client_scope(incoming, body.value, incoming.model)
         incoming = self._with_task(incoming, scope)
         used: frozenset[str] = frozenset()
@@ -218,6 +232,15 @@ class Prepared:
 
     def _conversion(self, plan: BranchPlan, scope: Values) -> Conversion | None:
         return None if plan.answers.idle else AnswerConversion(plan.answers, scope)
+
+    def _with_model(self, incoming: Incoming, body: Body) -> Incoming:
+        """The request with the model that its body names, where the host looks for none: in an urlencoded form."""
+        if incoming.model is not None or not incoming.headers.get("content-type", "").lower().startswith(URLENCODED):
+            return incoming
+        model = body.value.get("model") if isinstance(body.value, dict) else None
+        if not isinstance(model, str) or not model:
+            return incoming
+        return replace(incoming, model=self._rules.upstream_model(model), public_model=model)
 
     def _with_task(self, incoming: Incoming, scope: Values) -> Incoming:
         """A route below a task (`/{task_id}/remix`) knows it; its model is the task's where the client names none."""
@@ -390,8 +413,8 @@ def _references(value: Any) -> tuple[dict[str, Any], frozenset[str]]:
 
 
 def _as_came(reference: Reference) -> str:
-    """A reference where the rule wants no form: a URL or an id as it is, everything else as a data URI."""
-    if reference.kind in (MediaKind.URL, MediaKind.FILE_ID):
+    """A reference where the rule wants no form: a URL as it is, everything else as a data URI. Raises RuleRefusal for an id."""
+    if reference.kind is MediaKind.URL:
         return str(reference.value)
     return str(_in_form(reference, Form.DATA_URI, "refs"))
 

@@ -22,7 +22,9 @@ class RuleRefusal(Exception):  # noqa: N818 - as in the proxy, a refusal is an a
         self.code = code
         self.message = message
         self.param = param
+        self.fields: Headers = ()  # of the answer
         self.said = b""  # of a stream: what still goes out before it ends here
+        self.words = b""  # of a stream that has begun: what tells the client of this, behind `said`
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,9 @@ class StreamMap(Protocol):
 
     def last_words(self, status: int, code: str, message: str) -> bytes:
         """The event that tells a client of the failure by which the stream ends; empty where it has none."""
+
+    def instead(self) -> Answer | None:
+        """The answer to a call whose stream has failed before anything of it went out; None: the refusal says it."""
 
 
 class Conversion(Protocol):

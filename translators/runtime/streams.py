@@ -8,6 +8,7 @@ Where the rule has `bytes`, the stream becomes a plain run of bytes (sound, say)
 
 import base64
 import binascii
+from dataclasses import replace
 from typing import Any
 
 from translators.expressions.compile import EvaluationError, is_true
@@ -16,9 +17,9 @@ from translators.formats.events import Event, EventCutter, EventTooLargeError, L
 from translators.formats.strict_json import BadJsonError, dumps, loads
 from translators.model import ErrorRule, EventRule, Protocol, Stream
 from translators.runtime.envelopes import error_event
-from translators.runtime.failures import FailureRules
+from translators.runtime.failures import Failure, FailureRules
 from translators.runtime.scope import Values
-from translators.runtime.steps import Headers, Note, Reply, RuleRefusal
+from translators.runtime.steps import Answer, Headers, Note, Reply, RuleRefusal
 
 _EVENTS = "text/event-stream"
 
@@ -44,6 +45,8 @@ class Verbatim:
     def last_words(self, status: int, code: str, message: str) -> bytes:  # noqa: ARG002
         return b""
 
+    def instead(self) -> None: ...
+
 
 class StreamRules:
     """A `stream` rule, compiled."""
@@ -55,7 +58,7 @@ class StreamRules:
         self.protocol = protocol
         self.raw = any(event.bytes for event in rule.events)
         self.content_type = rule.content_type
-        self.errors = tuple(FailureRules(event.error or errors) for event in rule.events)
+        self.errors = tuple(FailureRules(_joined(event.error, errors)) for event in rule.events)
 
     def applies(self, client: Scope, kind: str) -> bool:
         """Whether the rule maps this answer: the client asked for a stream where the rule says so, and the answer is one."""
@@ -71,9 +74,9 @@ class StreamRules:
 
 
 class MappedStream:
-    """One stream under its rule. Raises RuleRefusal (502) where it cannot go on; what could be said was said before."""
+    """One stream under its rule. Raises RuleRefusal where it cannot go on, with what still goes out and its error event."""
 
-    __slots__ = ("_broken", "_clean", "_cutter", "_rules", "_scope", "content_type")
+    __slots__ = ("_clean", "_cutter", "_failure", "_rules", "_scope", "content_type")
     headers: Headers = ()
     notes: tuple[Note, ...] = ()
 
@@ -82,24 +85,19 @@ class MappedStream:
         self._cutter: EventCutter | LineCutter = LineCutter() if rules.rule.lines else EventCutter()
         self._scope = scope
         scope["first"] = True
-        self._broken: RuleRefusal | None = None
         self._clean = True
+        self._failure: Failure | None = None  # of the platform, that has ended the stream
         self.content_type: str | None = rules.content_type
 
     def feed(self, data: bytes) -> bytes:
-        if self._broken is not None:
-            raise self._broken
         try:
             events = self._cutter.feed(data)
         except EventTooLargeError as error:
-            out = self._all(error.events)
-            return out + self._break("event_too_large", str(error))
+            raise self._ended(Failure(502, "event_too_large", str(error)), self._all(error.events)) from None
         return self._all(events)
 
     def finish(self) -> bytes:
         """What an unfinished last event comes to: a whole one that lacks its line end counts, anything less goes as it came."""
-        if self._broken is not None:
-            raise self._broken
         rest = self._cutter.finish()
         if not rest:
             return b""
@@ -117,14 +115,19 @@ class MappedStream:
     def last_words(self, status: int, code: str, message: str) -> bytes:
         return error_event(self._rules.protocol, status, code, message) or b""
 
+    def instead(self) -> Answer | None:
+        return self._failure.answer(self._rules.protocol) if self._failure is not None else None
+
     def _all(self, events: list[Event]) -> bytes:
         if len(events) == 1:
             return self._one(events[0])
         out: list[bytes] = []
-        for event in events:
-            out.append(self._one(event))
-            if self._broken is not None:
-                break
+        try:
+            for event in events:
+                out.append(self._one(event))  # noqa: PERF401 - what came before an error goes out, too
+        except RuleRefusal as refusal:
+            refusal.said = b"".join(out) + refusal.said
+            raise
         return b"".join(out)
 
     def _one(self, event: Event) -> bytes:
@@ -142,7 +145,8 @@ class MappedStream:
             else:
                 out = b"" if rules.raw else event.raw
         except (EvaluationError, BadJsonError, ValueError, TypeError) as error:
-            return self._break("bad_answer", f"an event of the platform's stream does not fit the rule: {error}")
+            message = f"an event of the platform's stream does not fit the rule: {error}"
+            raise self._ended(Failure(502, "bad_answer", message)) from None
         if out:
             scope["first"] = False
         return out
@@ -153,11 +157,13 @@ class MappedStream:
         if rule.error is not None:
             reply = Reply(200, {}, event.data or b"")
             failure = self._rules.errors[place].said(reply, self._scope["data"], self._scope)
-            said = None if self._rules.raw else error_event(self._rules.protocol, failure.status, failure.code, failure.message)
-            if said is None:
-                # Nothing in this stream can hold an error: it ends as broken, so that no client takes it for whole.
-                self._broken = RuleRefusal(failure.status, failure.code, failure.message)
-            return said or b""
+            said = None if self._rules.raw else _event(self._rules.protocol, failure)
+            if said is None or self._scope["first"]:
+                # Nothing has gone out yet, or nothing in this stream can hold an error: then it ends as broken, so that no client
+                # takes it for whole.
+                self._failure = failure
+                raise self._ended(failure)
+            return said
         if rule.bytes is not None:
             return _octets(rule.bytes.evaluate(self._scope))
         name = render_text(rule.name.parts, self._scope) if rule.name is not None else None
@@ -177,12 +183,28 @@ class MappedStream:
             else format_event(data, name)
         )
 
-    def _break(self, code: str, message: str) -> bytes:
-        if self._broken is not None:
-            return b""
-        self._broken = RuleRefusal(502, code, message)
-        said = None if self._rules.raw else error_event(self._rules.protocol, 502, code, message)
-        return said or b""
+    def _ended(self, failure: Failure, out: bytes = b"") -> RuleRefusal:
+        """How the stream ends here, behind `out`."""
+        refusal = RuleRefusal(failure.status, failure.code, failure.message)
+        refusal.said = out
+        if not self._rules.raw:
+            refusal.words = _event(self._rules.protocol, failure) or b""
+        self._clean = False  # the client has heard of it
+        return refusal
+
+
+def _event(protocol: Protocol, failure: Failure) -> bytes | None:
+    return error_event(protocol, failure.status, failure.code, failure.message, kind=failure.kind)
+
+
+def _joined(own: ErrorRule | None, errors: ErrorRule | None) -> ErrorRule | None:
+    """An event's `error`; what it leaves unsaid is what the route's `errors` says."""
+    if own is None or errors is None:
+        return own or errors
+    said = replace(
+        errors, where=own.where, code=own.code or errors.code, message=own.message or errors.message, type=own.type or errors.type
+    )
+    return said if own.otherwise is None else replace(said, status={}, otherwise=own.otherwise)
 
 
 def _value(data: bytes | None) -> Any:

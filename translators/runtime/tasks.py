@@ -23,6 +23,8 @@ from translators.runtime.target import join, refused, render_headers, render_pat
 
 _NUMBER = re.compile(r"\s*([0-9]{1,15})(?:\.[0-9]*)?\s*%?\s*")
 _PROGRESS = {"queued": 0, "in_progress": 50, "completed": 100, "failed": 100}
+# A job that has been started would be started, and paid, once more: SDKs that know this field do not repeat the call.
+NO_RETRY = (("x-should-retry", "false"),)
 _FIXED = ("id", "object", "status")  # members of the task object that no rule changes
 _KEPT = {"seconds": 16, "size": 32}  # of the client's request, shown in every task object; most characters
 
@@ -182,6 +184,9 @@ class TaskRules:
                 raise bad_answer(f"the platform's answer does not fit the rule: {error}") from None
             if isinstance(more, dict):
                 out |= {key: member for key, member in more.items() if key not in _FIXED}
+        if state == "completed" and identity.kind == "image" and "data" not in out:
+            pictures = _pictures(from_answer(task.result, scope)) if task.result is not None else []
+            out |= {"data": pictures} if pictures else {}
         query = scope.get("query")
         if isinstance(query, Mapping) and query.get("detail") == "true":
             out["detail"] = None if value is NOT_JSON else value
@@ -217,6 +222,13 @@ class TaskRules:
         return int(max(0, min(found, 99 if state != "failed" else 100)))
 
 
+def _pictures(found: Any) -> list[dict[str, str]]:
+    """Finished pictures as a synchronous call answers them."""
+    texts = [text for text in (found if isinstance(found, list) else [found]) if isinstance(text, str) and text]
+    inline = [text.partition(",")[2] if text[:5].lower() == "data:" else text for text in texts]
+    return [{"url": text} if text[:4].lower() == "http" else {"b64_json": data} for text, data in zip(texts, inline, strict=True)]
+
+
 def _text(expression: Expression | None, scope: Values) -> str | None:
     value = from_answer(expression, scope) if expression is not None else None
     return as_text(value) if value is not None else None
@@ -243,6 +255,12 @@ class Started:
     view: View
     value: Any
     scope: Values
+
+
+def _untold(message: str) -> RuleRefusal:
+    refusal = bad_answer(message)
+    refusal.fields = NO_RETRY
+    return refusal
 
 
 class Creation:
@@ -274,7 +292,7 @@ class Creation:
         provider_id = from_answer(task.id, scope)
         if provider_id is None or provider_id == "" or isinstance(provider_id, bool | list | dict):
             begins = reply.body[:400].decode("utf-8", "replace")[:200]
-            raise bad_answer(f"the platform took the task and told no id where the rule looks for it; its answer begins: {begins}")
+            raise _untold(f"the platform took the task and told no id where the rule looks for it; its answer begins: {begins}")
         created_at = _seconds(task.created_at, scope) or int(self._incoming.now())
         identity = ids.Identity(
             kind=task.kind,
@@ -289,7 +307,7 @@ class Creation:
         try:
             text = ids.encode(identity)
         except ids.BadIdError as error:
-            raise bad_answer(str(error)) from None
+            raise _untold(str(error)) from None
         scope |= rules.values(identity)
         return Started(identity, text, rules.view(identity, text, value, scope, fresh=True), value, scope)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from translators.interpreters.base import Ask, Interpreter, Media, Settings, UntranslatableError, World
+from translators.interpreters.common import wants_usage
 from translators.interpreters.options import BadOptionError, settings
 from translators.interpreters.pairs import Counting, interpreter
 from translators.interpreters.wire import asked, counting_path, own_headers, own_parameters, platform_paths, platform_query, printed
@@ -97,9 +98,14 @@ class TranslatedRoute(Prepared):
         if isinstance(result, Pass):
             return Pass(exchange.completed(result.call), exchange.conversion(made, result.convert))
         if isinstance(result, Answer):
-            reply = Reply(result.status, {"content-type": result.content_type or "", **dict(result.headers)}, result.body)
+            headers = {name.lower(): value for name, value in result.headers}
+            reply = Reply(result.status, {"content-type": result.content_type or "", **headers}, result.body)
             said = exchange.conversion(made, None).whole(reply)
-            return replace(result, status=said.status, body=said.body, content_type=said.content_type) if said else result
+            if said is None:
+                return result
+            names = {name.lower() for name, _ in said.headers}
+            kept = (pair for pair in result.headers if pair[0].lower() not in names)
+            return replace(said, headers=(*kept, *said.headers), local=result.local, notes=(*result.notes, *said.notes))
         raise RuleRefusal(500, "bad_rule", f"the platform's route behind {self._own.id} gives bytes, which no protocol can say")
 
     def _media(self, exchange: "_Exchange") -> Generator[Fetch, Any, dict[str, Media]]:
@@ -214,6 +220,7 @@ class _Exchange:
             self._interpreter,
             convert,
             stream=made.stream,
+            usage=made.stream and wants_usage(self._ask.body),
             target=incoming.target or "",
             now=incoming.now,
             told=incoming.headers.get(EXPLAIN, "0") != "0",

@@ -16,7 +16,6 @@ from translators.runtime.steps import Answer, Call, Conversion, Incoming, Pass, 
 from translators.runtime.target import join, raw_query, render_headers, without
 from translators.runtime.tasks import PlatformRules
 
-_PAGES = frozenset({"limit", "after_id", "before_id", "pageSize", "pageToken"})  # each protocol has its own
 _CHAT, _GENERATE = listing.PATHS
 
 
@@ -48,9 +47,10 @@ class ListingRoute(Prepared):
             return super().call(standing, data)
         _, platform, named = pair
         query = (incoming.target or "?" + raw_query(incoming.query)).partition("?")[2]
+        page = [] if self._named else listing.page(client, platform, incoming.query)
         call = Call(
             "GET",
-            join(self._path(platform, incoming), without(query, own_parameters(client) | _PAGES), []),
+            join(self._path(platform, incoming), without(query, own_parameters(client) | listing.PAGING), page),
             render_headers(named, client_scope(replace(incoming, stream=False), None, incoming.model)),
             model=incoming.model,
             without=own_headers(client, incoming.headers),

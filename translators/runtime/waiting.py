@@ -14,12 +14,10 @@ from translators.runtime.content import deliver, octets, source, sources
 from translators.runtime.failures import JSON, Failure, bad_answer, from_answer
 from translators.runtime.scope import Values
 from translators.runtime.steps import Answer, Call, Download, Fetch, Fetched, Incoming, Note, Pause, Program, Reply, Result, Step
-from translators.runtime.tasks import Creation, Started, TaskRules, View, looked
+from translators.runtime.tasks import NO_RETRY, Creation, Started, TaskRules, View, looked
 
 _PATIENCE = 3  # polls in a row that may fail with a status that passes
 _PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
-# A job that has been started would be started, and paid, once more: SDKs that know this field do not repeat the call.
-_NO_RETRY = (("x-should-retry", "false"),)
 
 
 def wait(rules: TaskRules, creation: Creation, call: Call, incoming: Incoming, usage: Usage | None) -> Program:
@@ -49,7 +47,7 @@ def wait(rules: TaskRules, creation: Creation, call: Call, incoming: Incoming, u
             failures += 1
             if seen.status in _PASSING and failures <= _PATIENCE:
                 continue
-            return Answer(seen.status, seen.body, seen.content_type, _NO_RETRY, notes=tuple(notes))
+            return Answer(seen.status, seen.body, seen.content_type, NO_RETRY, notes=tuple(notes))
         failures = 0
         view, value, scope = seen
         notes |= dict.fromkeys(view.notes)
@@ -62,7 +60,7 @@ def wait(rules: TaskRules, creation: Creation, call: Call, incoming: Incoming, u
 
 
 def _kept(answer: Answer, notes: tuple[Note, ...]) -> Answer:
-    return Answer(answer.status, answer.body, answer.content_type, _NO_RETRY, local=answer.local, notes=notes)
+    return Answer(answer.status, answer.body, answer.content_type, NO_RETRY, local=answer.local, notes=notes)
 
 
 def _timed_out(rules: TaskRules, started: Started, notes: tuple[Note, ...]) -> Answer:
@@ -70,7 +68,7 @@ def _timed_out(rules: TaskRules, started: Started, notes: tuple[Note, ...]) -> A
     where = f"{rules.task.collection}/{started.text}"
     message = f"the {kind} was not ready in {rules.task.wait.timeout:g} seconds; the task goes on, ask for it at {where}"
     answer = Failure(504, "timeout", message).answer(rules.protocol, {"task_id": started.text})
-    return Answer(504, answer.body, JSON, _NO_RETRY, local=True, notes=notes)
+    return Answer(504, answer.body, JSON, NO_RETRY, local=True, notes=notes)
 
 
 def finished(
