@@ -90,6 +90,11 @@ class Assembly:
     def table(self, rules: RuleSet) -> Table:
         """Check and compile what `load_rules` gave. Raises StartError."""
         gate = self._make_gate()
+        mounted = self.settings.secrets_dir
+        if mounted is not None and not mounted.is_dir() and not self.settings.sandbox:
+            raise StartError(
+                f"secrets_dir {mounted} is not a directory; name one with a file for each secret, or leave the line out"
+            )
         store = SecretStore(self._environ, self.settings.secrets_prefix, self.settings.secrets_dir)
         unknown = sorted((set(self.settings.upstreams) | set(self.settings.platforms)) - set(rules.platforms))
         if unknown:
@@ -112,7 +117,8 @@ class Assembly:
             try:
                 lists.append((tuple(path.read_text("utf-8").splitlines()), str(path)))
             except (OSError, UnicodeDecodeError) as exc:
-                raise StartError(f"cannot read the licences file {path}: {exc}") from None
+                said = exc.strerror if isinstance(exc, OSError) else exc
+                raise StartError(f"cannot read the licences file {path}: {said}") from None
         try:
             digests = tuple(digest for lines, source in lists for digest in read_licences(lines, source))
         except LicenceError as exc:
@@ -213,8 +219,13 @@ class Assembly:
         """What opens a pool's connections; a rehearsal has its own. Raises StartError."""
         try:
             context = tls_context(insecure=insecure, ca_file=self.settings.ca_file) if upstream.scheme == "https" else None
-        except (MissingTrustError, OSError) as exc:
+        except MissingTrustError as exc:
             raise StartError(f"cannot verify upstreams: {exc}") from None
+        except OSError as exc:
+            said = exc.strerror or exc
+            raise StartError(
+                f"cannot verify upstreams with ca_file {self.settings.ca_file}: {said}; it must be a PEM file"
+            ) from None
         return Dialer(
             upstream,
             resolver=self._resolver,

@@ -1,4 +1,4 @@
-"""The command line: `dragoman serve | routes | check | explain | licence`."""
+"""The command line: `dragoman serve | routes | check | explain | sandbox | licence`."""
 
 import argparse
 import asyncio
@@ -39,23 +39,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="dragoman", description="A byte-faithful reverse proxy for model APIs.", allow_abbrev=False
+        prog="dragoman",
+        description="A byte-faithful reverse proxy for model APIs.",
+        epilog="dragoman COMMAND --help lists the options of a command; dragoman serve --sandbox runs without any key.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"dragoman {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_serve(commands.add_parser("serve", help="run the gateway", allow_abbrev=False))
-    routes = commands.add_parser("routes", help="list what is served", allow_abbrev=False)
-    routes.add_argument("--format", choices=("table", "json"), default="table")
-    routes.add_argument("--rules", metavar="DIR", type=Path, action="append", default=[], help="further rule directories")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
+
+    _add_serve(command("serve", "run the gateway"))
+    laid = "rule directory laid over the shipped one; may be repeated"
+    routes = command("routes", "list what the rule files serve")
+    routes.add_argument("platforms", metavar="PLATFORM", nargs="*", help="list these platforms only")
+    routes.add_argument("--format", choices=("table", "json"), default="table", help="how the list is printed (default table)")
+    routes.add_argument("--rules", metavar="DIR", type=Path, action="append", default=[], help=laid)
     routes.set_defaults(run=_routes)
-    _add_check(commands.add_parser("check", help="check rule files, and play their examples", allow_abbrev=False))
-    _add_explain(commands.add_parser("explain", help="show what becomes of a request", allow_abbrev=False))
-    sandbox = commands.add_parser("sandbox", help="answer as the platforms would, by their examples", allow_abbrev=False)
-    sandbox.add_argument("--listen", metavar="ADDRESS", default="127.0.0.1:8081", help="HOST:PORT or [IPV6]:PORT")
-    sandbox.add_argument("--rules", metavar="DIR", type=Path, action="append", default=[], help="further rule directories")
-    sandbox.add_argument("--task-time", metavar="SECONDS", type=float, default=2.0, help="how long a task takes")
+    _add_check(command("check", "check rule files, and play their examples"))
+    _add_explain(command("explain", "show what becomes of a request, without sending it"))
+    sandbox = command("sandbox", "answer as the platforms would, by their examples")
+    sandbox.add_argument(
+        "--listen", metavar="ADDRESS", default="127.0.0.1:8081", help="HOST:PORT or [IPV6]:PORT (default 127.0.0.1:8081)"
+    )
+    sandbox.add_argument("--rules", metavar="DIR", type=Path, action="append", default=[], help=laid)
+    sandbox.add_argument("--task-time", metavar="SECONDS", type=float, default=2.0, help="how long a task takes (default 2)")
     sandbox.set_defaults(run=_sandbox)
-    licence = commands.add_parser("licence", help="make a client licence, or hash one given on standard input", allow_abbrev=False)
+    licence = command("licence", "make a client licence, or hash one given on standard input")
     licence.add_argument("--hash", action="store_true", help="read a licence from standard input and print its hash")
     licence.set_defaults(run=_licence)
     return parser
@@ -63,7 +74,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_serve(serve: argparse.ArgumentParser) -> None:
     add = serve.add_argument
-    add("--listen", metavar="ADDRESS", action="append", help="HOST:PORT, [IPV6]:PORT or unix:PATH; may be repeated")
+    add(
+        "--listen",
+        metavar="ADDRESS",
+        action="append",
+        help="HOST:PORT, [IPV6]:PORT or unix:PATH; may be repeated (default 127.0.0.1:8080)",
+    )
     add("--admin", metavar="ADDRESS", help="listener for metrics and health, or 'off' (default 127.0.0.1:9090)")
     add("--rules", metavar="DIR", type=Path, action="append", help="rule directory laid over the shipped one; may be repeated")
     add("--upstream", metavar="PLATFORM=URL", action="append", help="replace a platform's base URL; may be repeated")
@@ -71,7 +87,7 @@ def _add_serve(serve: argparse.ArgumentParser) -> None:
     add("--open", action="store_true", default=None, help="let everybody in, also from other machines")
     add("--config", metavar="FILE", type=Path, help="configuration file; options win over it")
     add("--access-log", metavar="TARGET", help="a path, '-' for standard output (default), or 'off'")
-    add("--log-level", choices=LOG_LEVELS)
+    add("--log-level", choices=LOG_LEVELS, help="of the program's log on standard error (default info)")
     add("--event-loop", choices=EVENT_LOOPS, help="auto takes uvloop where it is installed")
     serve.set_defaults(run=_serve)
 
@@ -79,14 +95,14 @@ def _add_serve(serve: argparse.ArgumentParser) -> None:
 def _add_check(check: argparse.ArgumentParser) -> None:
     add = check.add_argument
     add("directory", metavar="DIR", type=Path, nargs="?", help="a rule directory (default: the shipped one)")
-    add("--format", choices=("text", "github", "json"), default="text", help="how problems are printed")
+    add("--format", choices=("text", "github", "json"), default="text", help="how problems are printed (default text)")
     add("--no-examples", action="store_true", help="load and check the files, but play no examples")
     check.set_defaults(run=_check)
 
 
 def _add_explain(explain: argparse.ArgumentParser) -> None:
     add = explain.add_argument
-    add("method", metavar="METHOD", type=str.upper)
+    add("method", metavar="METHOD", type=str.upper, help="GET, POST, ...")
     add("url", metavar="URL", help="/PLATFORM/PATH, /PATH, or the same behind http://HOST")
     add("-H", "--header", metavar="'Name: value'", action="append", default=[], help="a header of the request; may be repeated")
     add("-d", "--data", metavar="DATA", help="the request's body: text, @FILE, or - for standard input")
@@ -194,8 +210,13 @@ def _quiet_collector() -> None:
 
 
 def _routes(options: argparse.Namespace) -> int:
-    found = report.rows(load((shipped_rules(), *options.rules)))
-    print(report.as_json(found) if options.format == "json" else report.as_table(found))
+    rules = load((shipped_rules(), *options.rules))
+    unknown = [name for name in options.platforms if name not in rules.platforms]
+    if unknown:
+        print(f"dragoman: no rule file names the platform {unknown[0]!r}; known: {', '.join(rules.platforms)}", file=sys.stderr)
+        return USAGE
+    found = [row for row in report.rows(rules) if not options.platforms or row.platform in options.platforms]
+    print(report.as_json(found) if options.format == "json" else report.as_table(found), end="")
     return 0
 
 

@@ -1,6 +1,7 @@
 """The gateway: one process, its listeners and its life, from start to drained (rule group M)."""
 
 import asyncio
+import errno
 import logging
 import os
 import ssl
@@ -174,7 +175,7 @@ class Gateway:
             except ValueError as exc:
                 raise StartError(str(exc)) from None
             except OSError as exc:
-                raise StartError(f"cannot listen on {text}: {exc.strerror or exc}") from None
+                raise StartError(f"cannot listen on {text}: {exc.strerror or exc}{_cure(exc, '--listen')}") from None
             loop = asyncio.get_running_loop()
             server = await loop.create_server(lambda: ClientConnection(self.worker), sock=sock, ssl=context, backlog=4096)
             self._servers.append(server)
@@ -196,7 +197,10 @@ class Gateway:
         try:
             context.load_cert_chain(settings.tls_certificate, settings.tls_key)
         except (OSError, ssl.SSLError) as exc:
-            raise StartError(f"cannot use the certificate {settings.tls_certificate}: {exc}") from None
+            files = f"tls_certificate {settings.tls_certificate} with tls_key {settings.tls_key}"
+            raise StartError(
+                f"cannot use {files}: {exc.strerror or exc}; both must be PEM files, and the key that of the certificate"
+            ) from None
         return context
 
     def _check_own_upstreams(self, table: Table) -> None:
@@ -205,7 +209,11 @@ class Gateway:
         for name, one in table.served.items():
             host = "127.0.0.1" if one.upstream.host == "localhost" else one.upstream.host
             if one.pool is not None and (host, one.upstream.port) in own:
-                raise StartError(f"the upstream of the platform {name!r} is this gateway itself ({host}:{one.upstream.port})")
+                where = f"this gateway itself ({host}:{one.upstream.port})"
+                raise StartError(
+                    f"the upstream of the platform {name!r} is {where}; give its own address with --upstream {name}=URL, "
+                    "or move the gateway with --listen"
+                )
 
     async def _open_store(self) -> None:
         """Find out whether a store that is named can be used; the one at the default place is opened when it is needed."""
@@ -225,7 +233,8 @@ class Gateway:
         except ValueError as exc:
             raise StartError(f"admin: {exc}") from None
         except OSError as exc:
-            raise StartError(f"cannot listen on {self.settings.admin} for metrics and health: {exc.strerror or exc}") from None
+            said = f"{exc.strerror or exc}{_cure(exc, '--admin')}"
+            raise StartError(f"cannot listen on {self.settings.admin} for metrics and health: {said}") from None
 
     # -- another configuration
 
@@ -418,6 +427,12 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
     except TimeoutError:
         pass
+
+
+def _cure(error: OSError, option: str) -> str:
+    """What to do about an address that cannot be listened on."""
+    taken = error.errno == errno.EADDRINUSE
+    return f"; end what listens there, or give another address with {option}" if taken else ""
 
 
 def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:  # noqa: ARG001

@@ -202,7 +202,8 @@ def _not_found(allowed: tuple[str, ...]) -> Refusal:
         404,
         ErrorType.DESTINATION_NOT_FOUND,
         "route_not_found",
-        "No rule serves this path; `dragoman routes` lists what is served.",
+        "No rule serves this path: it begins with no platform's name (/{platform}/...), and no rule file lists it; "
+        "`dragoman routes` shows all paths.",
     )
 
 

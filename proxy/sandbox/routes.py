@@ -24,6 +24,7 @@ _METHODS: dict[str, Callable[[Json, Context, str], Reply]] = {
     "generateContent": generate.reply,
     "countTokens": generate.count,
 }
+_TWICE = re.compile(r"/(v\d[a-z]*)/\1/")
 _GENERATE = re.compile(r"/models/([^/]+)(?::|%3[Aa])(generateContent|streamGenerateContent|countTokens)$")
 
 
@@ -45,6 +46,11 @@ def find(path: str, method: str, query: Mapping[str, str]) -> Route:
     found = _GENERATE.search(path)
     if not known and found is None:
         raise RefusalError(404, f"Invalid URL ({method} {path[:200]}): the sandbox serves no such path.")
+    if twice := _TWICE.search(path):
+        raise RefusalError(
+            404,
+            f"Invalid URL ({method} {path[:200]}): /{twice[1]} stands there twice. Leave it out of the base URL: the SDK adds it.",
+        )
     if method != "POST":
         raise RefusalError(405, f"{path[:200]} takes POST, not {method}.")
     if found is None:

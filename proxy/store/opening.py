@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from proxy.store.interface import Store
+from proxy.store.interface import Store, StoreError
 from proxy.store.redis import RedisStore
 from proxy.store.sqlite import SQLiteStore
 
@@ -18,4 +18,7 @@ async def open_store(where: str) -> Store:
     """The store that a setting names: a URL of Redis, or else the path of a SQLite file. Raises StoreError."""
     if is_redis(where):
         return await RedisStore.open(where)
+    scheme, mark, _ = where.partition("://")
+    if mark:
+        raise StoreError(f"`{scheme}://` is no kind of store: write redis://, rediss:// or unix://, or the path of a SQLite file")
     return await SQLiteStore.open(Path(where))

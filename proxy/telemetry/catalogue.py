@@ -36,7 +36,7 @@ EXCHANGE_DURATION = Spec(
 FIRST_BYTE = Spec(
     "dragoman_exchange_time_to_first_byte_seconds",
     _HISTOGRAM,
-    "From the complete request head to the first body byte of the answer, every exchange.",
+    "From the complete request head to the head of the platform's answer, every exchange that has one.",
     _MODEL,
     TIMES,
 )

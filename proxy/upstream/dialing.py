@@ -1,6 +1,7 @@
 """Opening a connection to an upstream: name, address, TLS, each with its time limit and its own error (K05, K09, K10, K12)."""
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from proxy.telemetry.metrics import UpstreamMetrics
 from proxy.upstream.resolver import Address, Resolver
 from proxy.wire.refusal import Refusal, bad_response
 from translators.model import Upstream
+
+logger = logging.getLogger("dragoman.upstream")
 
 HAPPY_EYEBALLS_DELAY = 0.25
 
@@ -158,6 +161,8 @@ class Dialer:
         except (OSError, ssl.CertificateError) as exc:
             refusal = _tls_refusal(exc)
             self._metrics.connect(refusal.error)
+            why = getattr(exc, "verify_message", None) or getattr(exc, "reason", None) or type(exc).__name__
+            logger.warning("no TLS with %s:%d: %s", self._upstream.host, self._upstream.port, why)
             raise refusal from None
         finally:
             self._metrics.tls_time.observe(loop.time() - started)

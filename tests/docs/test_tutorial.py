@@ -21,7 +21,7 @@ from openai import OpenAI
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial-add-a-provider.md"
-PATIENCE = 10.0  # seconds; for a changed file to be seen, and for a task to end
+PATIENCE = 30.0  # seconds; for a changed file to be seen, and for a task to end
 SHOWN = "http://127.0.0.1:8080"
 
 _BLOCK = re.compile(r"^```(\w+)(?: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -92,7 +92,7 @@ class Terminal:
     def run(self, words: list[str], *, status: int = 0) -> str:
         line = [sys.executable, "-m", "proxy", *words[1:]] if words[0] == "dragoman" else words
         both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}  # as a terminal shows them
-        done = subprocess.run(line, cwd=self.folder, env=environment(), text=True, timeout=30, check=False, **both)
+        done = subprocess.run(line, cwd=self.folder, env=environment(), text=True, timeout=60, check=False, **both)
         assert done.returncode == status, f"{words} ended with {done.returncode}: {done.stdout}"
         return str(done.stdout)
 

@@ -239,3 +239,13 @@ def test_a_body_nested_too_deeply_is_refused(sandbox: Sandbox) -> None:
     response, raw = post(sandbox, "/v1/chat/completions", deep)
     assert response.status == 400
     assert "JSON body" in json.loads(raw)["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/v1/chat/completions", "/v1/v1/messages", "/v1beta/v1beta/models/gemini-x:generateContent"])
+@pytest.mark.parametrize("platform", ["", "/~openai", "/~anthropic", "/~gemini"])
+def test_a_base_url_with_a_version_that_the_sdk_adds_too_fails_here_as_it_would_there(
+    sandbox: Sandbox, platform: str, path: str
+) -> None:
+    response, raw = post(sandbox, platform + path, {"model": "any", "messages": [], "contents": []})
+    assert response.status == 404
+    assert b"stands there twice" in raw

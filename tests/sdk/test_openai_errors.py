@@ -83,7 +83,7 @@ def test_I07_a_stream_that_breaks_never_ends_cleanly(client: OpenAI, fault: str,
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_L01_a_client_that_times_out_frees_the_upstream(streamed: bool) -> None:
-    with running() as host, make_openai(host.url + "/openai/v1", timeout=0.2) as client:
+    with running() as host, make_openai(host.url + "/openai/v1", timeout=1.0) as client:
         asked: Any = {"model": GPT, "messages": say("x"), "stream": streamed, "extra_headers": failing("stall")}
         with pytest.raises((openai.APITimeoutError, httpx.TimeoutException)):
             list(client.chat.completions.create(**asked))

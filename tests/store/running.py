@@ -38,7 +38,7 @@ def redis_server(directory: Path) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not listens(path):
             assert process.poll() is None, "redis-server ended"
             assert time.monotonic() < deadline, "redis-server does not listen"

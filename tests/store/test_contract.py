@@ -13,7 +13,7 @@ EVERY_BYTE = bytes(range(256)) * 5
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await condition():
             await asyncio.sleep(0.005)
 

@@ -125,7 +125,7 @@ def test_several_processes_share_the_file_and_each_job_has_one_owner(tmp_path: P
         subprocess.Popen([sys.executable, "-c", CLAIM_ALL, str(path), f"worker {n}"], stdout=subprocess.PIPE, text=True)
         for n in range(3)
     ]
-    won = [set(map(int, process.communicate(timeout=30)[0].split())) for process in processes]
+    won = [set(map(int, process.communicate(timeout=60)[0].split())) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert sorted(number for each in won for number in each) == list(range(40))
 
@@ -214,3 +214,11 @@ async def test_no_thread_is_left_behind(tmp_path: Path) -> None:
     for thread in names:
         thread.join(5)
     assert not any(thread.is_alive() for thread in names)
+
+
+@async_test(loops=False)
+async def test_a_url_of_another_kind_of_store_is_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match="`mysql://` is no kind of store: write redis://"):
+        await open_store("mysql://host/db")
+    assert list(tmp_path.iterdir()) == []
