@@ -29,6 +29,7 @@ CONTENT_FIELDS = frozenset(
 _OF_THE_ANSWER = frozenset((b"accept-encoding", b"range", b"if-range"))
 _TARGET = re.compile(r"/[!-\x22\x24-\x5b\x5d-\x7e]*")
 _BLOCKS = 16
+_BYTES = "surrogateescape"  # what a client quotes need be no text
 _Key = tuple[str | None, str | None, Headers, tuple[str, ...], bool, bool, bool]
 
 
@@ -65,7 +66,7 @@ class Work:
         self.pool = served.pool_of(route)
         self._maker = maker
         self._method = head.method
-        self._path = {name: unquote(value) for name, value in variables.items()}
+        self._path = {name: unquote(value, errors=_BYTES) for name, value in variables.items()}
         self._target = (path + maker.query).decode("ascii")
         self._query = _query(maker.query)
         self._headers = _headers(head, served.platform.auth.client_headers)
@@ -180,7 +181,7 @@ def _body_limit(served: Served, route: Route | None) -> int:
 def _query(query: bytes) -> dict[str, str | list[str]]:
     """The parameters, decoded; one that repeats is a list."""
     found: dict[str, str | list[str]] = {}
-    for name, value in parse_qsl(query[1:].decode("ascii"), keep_blank_values=True):
+    for name, value in parse_qsl(query[1:].decode("ascii"), keep_blank_values=True, errors=_BYTES):
         known = found.get(name)
         if known is None:
             found[name] = value

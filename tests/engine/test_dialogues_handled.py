@@ -549,3 +549,33 @@ async def test_K07_a_platform_that_asks_for_a_pause_is_asked_again_after_it() ->
         assert client.heard() == b""
         upstream.says(answer(b"{}"))
         assert client.heard() == answer(b"{}")
+
+
+QUOTED = """\
+platform: quoted
+upstream: http://quoted.example
+auth: {bearer: "${secret.QUOTED_KEY}"}
+models: [a1]
+routes:
+  GET /v1/things/{thing}: {send: "GET /t/${path.thing}", query: {own: "${query.q}"}}
+  POST /v1/things/{thing}: {send: POST /t, body: {thing: "${path.thing}"}}
+"""
+
+
+@async_test(loops=False)
+async def test_a_quoted_byte_that_is_no_text_stays_the_byte_it_was() -> None:
+    async with stage(rules_of={"quoted": QUOTED}) as scene:
+        request = b"GET /quoted/v1/things/a%ff%C3%A9?q=%fe+b HTTP/1.1\r\nHost: x\r\n\r\n"
+        client, upstream = await asks(scene, request, "quoted")
+        assert upstream.heard().partition(b" HTTP/1.1")[0] == b"GET /t/a%FF%C3%A9?q=%fe+b&own=%FE%20b"
+        upstream.says(answer(b"{}"))
+        assert status_of(client.heard()) == 200
+
+
+@async_test(loops=False)
+async def test_P03_a_byte_that_is_no_text_is_never_another_one_in_json() -> None:
+    async with stage(rules_of={"quoted": QUOTED}) as scene:
+        client = scene.client()
+        client.says(posted(b'{"model":"a1"}', "/quoted/v1/things/a%ff"))
+        await turns()
+        assert status_of(client.heard()) == 422

@@ -47,7 +47,7 @@ def encoded(value: str, place: str) -> str:
     if len(value) > MAX_VALUE:
         raise refused(f"a value for {place} has {len(value)} characters, at most {MAX_VALUE} fit; send a shorter one")
     try:
-        return quote(value, safe="")
+        return quote(value, safe="", errors="surrogateescape")  # a byte that is no text stays the byte it was
     except UnicodeEncodeError:
         raise refused(
             f"a value for {place} holds half of a surrogate pair, which no text can carry; send whole characters"
