@@ -34,7 +34,7 @@ ASIDE = 1024 * 1024  # a message of this size is worked on in a thread (rule P09
 _ENCHUNK, _OK, _UPSTREAM_ERROR = Framing.ENCHUNK, Outcome.OK, Outcome.UPSTREAM_ERROR
 _EVENT_STREAM = "text/event-stream"
 _LOCAL_OUTCOMES = {4: Outcome.REFUSED, 5: Outcome.FAILED}
-_LENGTHLESS = frozenset((204, 304))
+LENGTHLESS = frozenset((204, 304))
 _RULE_SAID = ErrorType.PROXY_INTERNAL_RESPONSE.value.encode("ascii")
 _UNTYPED = frozenset(("", "application/octet-stream", "binary/octet-stream"))
 _CONTENT_TYPE = frozenset((b"content-type",))
@@ -44,7 +44,7 @@ class ConvertedExchange(Exchange):
     """See the module. `_convert` None: the answer is carried. `_as_is`: it is, and the rule has nothing to do with it besides."""
 
     __slots__ = ("_arrived", "_as_is", "_content_type", "_convert", "_grace", "_held", "_made", "_map", "_reader", "_since",
-        "_status", "_waiting")  # fmt: skip
+        "_waiting")  # fmt: skip
 
     def __init__(self, client: Downstream, plan: Plan, request_id: bytes) -> None:
         Exchange.__init__(self, client, plan, request_id)  # not super(): 0.1 us less
@@ -59,17 +59,12 @@ class ConvertedExchange(Exchange):
         self._grace: asyncio.TimerHandle | None = None  # until it goes out
         self._held = 0  # bytes of an answer that is not whole yet
         self._made = 0  # bytes of the body that a rule has made
-        self._status = 0  # of an answer that was streamed from elsewhere
 
     @property
     def bytes_out(self) -> int:
         if self._made:
             return self._made
         return self._answer_reader.received if self._answer_reader is not None else self._bytes_out
-
-    @property
-    def _begun(self) -> int:
-        return self._status or super()._begun
 
     @property
     def _usage(self) -> Usage | None:
@@ -338,7 +333,7 @@ class ConvertedExchange(Exchange):
         body = answer.body
         if answer.content_type == _EVENT_STREAM and body:
             body = self._frame_stream(lines, head, body)
-        elif answer.status not in _LENGTHLESS:
+        elif answer.status not in LENGTHLESS:
             lines.append(b"Content-Length: %d\r\n" % len(body))
         if answer.local and answer.status >= 400:
             pseudonym = self.client.worker.settings.via or "proxy"
@@ -390,32 +385,6 @@ class ConvertedExchange(Exchange):
             drop |= _CONTENT_TYPE
             extra += b"Content-Type: %b\r\n" % content_type.encode("latin-1", "replace")
         return super()._edited_head(head, drop, extra)
-
-    # -- an answer that is streamed from elsewhere, see `orchestration.Sink`
-
-    def begin_made(self, status: int, fields: tuple[tuple[str, str], ...], length: int | None) -> None:
-        """The head of an answer that no upstream connection of ours brings; `length` None: not known."""
-        self.head_at = perf_counter()
-        self.phase = Phase.RECEIVE
-        lines = self._made_head(None, status, fields, retyped=True)
-        if status not in _LENGTHLESS:
-            if length is not None:
-                lines.append(b"Content-Length: %d\r\n" % length)
-            else:
-                self._frame_open_end(lines)
-        self._end_head(lines)
-        self._status = status
-        self.client.write(b"".join(lines))
-
-    def write_made(self, data: bytes) -> None:
-        if self.plan.method != "HEAD":
-            self._made += len(data)
-            self.client.write(self._framed(data))
-
-    def end_made(self) -> None:
-        if self._framing is Framing.ENCHUNK and self.plan.method != "HEAD":
-            self.client.write(b"0\r\n\r\n")
-        self._ended(self._status, Outcome.UPSTREAM_ERROR if self._status >= 400 else Outcome.OK)
 
     # -- what is written down
 

@@ -8,14 +8,17 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 from proxy.carry.called import CalledExchange
+from proxy.carry.converted import LENGTHLESS
 from proxy.carry.downstream import Downstream, Gone
-from proxy.carry.exchange import CLIENT_LEFT, Exchange
-from proxy.carry.orchestration import Host, Sink
+from proxy.carry.exchange import CLIENT_LEFT, Exchange, Framing
+from proxy.carry.orchestration import Host
 from proxy.carry.refusals import fault, raised, refusal_of
 from proxy.carry.replies import reply_headers
+from proxy.carry.sink import Sink
 from proxy.outcomes import Outcome, Phase
 from proxy.routing.plan import Plan
 from proxy.wire.refusal import Refusal
@@ -44,7 +47,7 @@ _GONE_AT_ORIGIN = frozenset((403, 404, 410))
 class ProgrammedExchange(CalledExchange):
     """See the module."""
 
-    __slots__ = ("_gone", "_incoming", "_over", "_sink", "_source", "_task")
+    __slots__ = ("_gone", "_incoming", "_over", "_sink", "_source", "_status", "_task")
 
     def __init__(self, client: Downstream, plan: Plan, request_id: bytes) -> None:
         CalledExchange.__init__(self, client, plan, request_id)  # not super(): 0.1 us less
@@ -52,6 +55,7 @@ class ProgrammedExchange(CalledExchange):
         self._task: asyncio.Task[None] | None = None
         self._sink: Sink | None = None
         self._source: Download | None = None  # the download that the call is for
+        self._status = 0  # of an answer that comes through the sink
         self._gone = False  # the client has left, and the rule lets the call go on
         self._over = False  # recorded: nothing is said any more
 
@@ -128,7 +132,7 @@ class ProgrammedExchange(CalledExchange):
     async def _download(self, result: Download) -> None:
         """The client gets the bytes behind a URL."""
         self._note(result.notes)
-        sink = self._sink = Sink(self, self.client)
+        sink = self._sink = Sink(self, full=self.client.full)
         await self.client.worker.orchestrator.download(result, self._host(), sink)
         sink.close()
 
@@ -164,6 +168,36 @@ class ProgrammedExchange(CalledExchange):
         asked = self._incoming.headers
         wanted = tuple((name, asked[name]) for name in RANGE_HEADERS if name in asked)
         return replace(call, headers=(*call.headers, *wanted)) if wanted and not call.forward else call
+
+    # -- an answer that comes from elsewhere, for the sink
+
+    @property
+    def _begun(self) -> int:
+        return self._status or super()._begun
+
+    def begin_made(self, status: int, fields: tuple[tuple[str, str], ...], length: int | None) -> None:
+        """The head of an answer that no upstream connection of ours brings; `length` None: not known."""
+        self.head_at = perf_counter()
+        self.phase = Phase.RECEIVE
+        lines = self._made_head(None, status, fields, retyped=True)
+        if status not in LENGTHLESS:
+            if length is not None:
+                lines.append(b"Content-Length: %d\r\n" % length)
+            else:
+                self._frame_open_end(lines)
+        self._end_head(lines)
+        self._status = status
+        self.client.write(b"".join(lines))
+
+    def write_made(self, data: bytes) -> None:
+        if self.plan.method != "HEAD":
+            self._made += len(data)
+            self.client.write(self._framed(data))
+
+    def end_made(self) -> None:
+        if self._framing is Framing.ENCHUNK and self.plan.method != "HEAD":
+            self.client.write(b"0\r\n\r\n")
+        self._ended(self._status, Outcome.UPSTREAM_ERROR if self._status >= 400 else Outcome.OK)
 
     # -- the call it ends with
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from proxy.carry.orchestration import Host, Sink
+from proxy.carry.orchestration import Host
+from proxy.carry.sink import Sink
 from tests.engine.handled import RULED, asks, head_and_body, posted
 from tests.engine.stage import OTHER, Scene, answer, chunk, error_of, post, stage, status_of, stream_head
 from tests.harness.runner import async_test, turns, until
