@@ -11,7 +11,7 @@ from time import perf_counter
 from proxy.carry.counting import BodyCounts, EventCounts, KnownCounts, counts_in
 from proxy.carry.downstream import Downstream
 from proxy.carry.exchange import Exchange, Framing
-from proxy.carry.refusals import fault, refusal_of
+from proxy.carry.refusals import fault
 from proxy.carry.replies import ReplyReader, UnreadableCodingError, reply_headers, unreadable_coding
 from proxy.carry.tap import Tap
 from proxy.outcomes import ErrorType, Outcome, Phase
@@ -20,6 +20,7 @@ from proxy.wire.answers import made_head
 from proxy.wire.fields import bodyless
 from proxy.wire.head import CHUNKED
 from proxy.wire.refusal import Refusal
+from proxy.wire.refused import refusal_of
 from proxy.wire.response import ResponseHead
 from translators.model import Usage
 from translators.runtime.steps import Answer, Conversion, Note, Reply, RuleRefusal, StreamMap

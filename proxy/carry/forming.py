@@ -14,12 +14,13 @@ from typing import Protocol
 
 from proxy.carry.downstream import Downstream
 from proxy.carry.gathering import LARGE, Gathering
-from proxy.carry.refusals import fault, refusal_of
+from proxy.carry.refusals import fault
 from proxy.carry.upload import named_too_late, too_large
 from proxy.upstream.connection import UpstreamConnection
 from proxy.wire.head import CHUNKED
 from proxy.wire.model import ModelFinder
 from proxy.wire.refusal import Refusal
+from proxy.wire.refused import refusal_of
 from translators.formats.multipart import MultipartError
 from translators.formats.rewriter import MultipartRewriter
 from translators.runtime.bodies import bad_form

@@ -10,7 +10,7 @@ from proxy.carry.converted import ASIDE
 from proxy.carry.forming import Form, FormSending
 from proxy.carry.gathering import Gathering, decoded, too_large_to_hold
 from proxy.carry.programmed import ProgrammedExchange
-from proxy.carry.refusals import raised, refusal_of
+from proxy.carry.refusals import raised
 from proxy.carry.upload import PEEK, Upload, twice
 from proxy.routing.calls import Work, form_limit
 from proxy.routing.plan import Dispatch
@@ -18,6 +18,7 @@ from proxy.wire.framing import ChunkedReader
 from proxy.wire.head import CHUNKED
 from proxy.wire.model import DuplicateModelError, ModelFinder, finder_for, peek_json
 from proxy.wire.refusal import Refusal
+from proxy.wire.refused import refusal_of
 from translators.formats.chunks import Chunks
 from translators.formats.multipart import boundary_of
 from translators.formats.spans import Spans

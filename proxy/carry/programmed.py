@@ -16,12 +16,13 @@ from proxy.carry.converted import LENGTHLESS
 from proxy.carry.downstream import Downstream, Gone
 from proxy.carry.exchange import CLIENT_LEFT, Exchange, Framing
 from proxy.carry.orchestration import Host
-from proxy.carry.refusals import fault, raised, refusal_of
+from proxy.carry.refusals import fault, raised
 from proxy.carry.replies import reply_headers
 from proxy.carry.sink import Sink
 from proxy.outcomes import Outcome, Phase
 from proxy.routing.plan import Plan
 from proxy.wire.refusal import Refusal
+from proxy.wire.refused import refusal_of
 from proxy.wire.response import ResponseHead
 from translators.model import OnAbort
 from translators.runtime.steps import (

@@ -1,29 +1,13 @@
-"""What a rule refuses, and what went wrong in one, as local answers of the proxy."""
+"""What went wrong in a rule at work, as a local answer of the proxy."""
 
 import logging
 
 from proxy.outcomes import ErrorType
 from proxy.wire.refusal import Refusal
+from proxy.wire.refused import refusal_of
 from translators.runtime.steps import RuleRefusal
 
 logger = logging.getLogger("dragoman.handled")
-
-_TYPES = {
-    401: ErrorType.HTTP_REQUEST_DENIED,
-    403: ErrorType.HTTP_REQUEST_DENIED,
-    404: ErrorType.DESTINATION_NOT_FOUND,
-    502: ErrorType.HTTP_PROTOCOL_ERROR,
-    504: ErrorType.HTTP_RESPONSE_TIMEOUT,
-}
-
-
-def refusal_of(refused: RuleRefusal) -> Refusal:
-    """A rule's refusal; its words are the rule's."""
-    other = ErrorType.HTTP_REQUEST_ERROR if refused.status < 500 else ErrorType.PROXY_INTERNAL_RESPONSE
-    refusal = Refusal(refused.status, _TYPES.get(refused.status, other), refused.code, refused.message)
-    refusal.param = refused.param
-    refusal.fields = refused.fields
-    return refusal
 
 
 def fault() -> Refusal:

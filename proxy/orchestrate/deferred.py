@@ -20,6 +20,7 @@ from proxy.store.interface import RecordTooLargeError, Store, StoreError
 from proxy.telemetry.slots import Gauge
 from proxy.wire.answers import error_body
 from proxy.wire.refusal import Refusal
+from proxy.wire.refused import refusal_of
 from translators.formats.strict_json import dumps
 from translators.model import Protocol
 from translators.runtime import deferred
@@ -212,9 +213,9 @@ class DeferredCalls:
             answer = await self._answer(call)
             stored = deferred.Stored(answer.status, answer.content_type, answer.body, int(self._clock()))
             return stored, Outcome.OK if stored.status < 400 else Outcome.UPSTREAM_ERROR
-        except (Refusal, RuleRefusal) as refusal:
-            ours = ErrorType.HTTP_REQUEST_ERROR if refusal.status < 500 else ErrorType.PROXY_INTERNAL_RESPONSE
-            call.error = refusal.error if isinstance(refusal, Refusal) else ours
+        except (Refusal, RuleRefusal) as refused:
+            refusal = refused if isinstance(refused, Refusal) else refusal_of(refused)
+            call.error = refusal.error
             stored = self._failed(protocol, refusal.status, refusal.code, refusal.message)
         except Exception:
             logger.exception("the program of a deferred call failed")

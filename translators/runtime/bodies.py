@@ -74,9 +74,8 @@ def read_body(data: bytes, content_type: str, *, comments: bool = False, uncheck
     if media_type == "multipart/form-data":
         return _read_multipart(data, content_type)
     if media_type == URLENCODED:
-        if (
-            data.lstrip()[:1] == b"{"
-        ):  # the type that a tool gives where nobody says one; in a form this would stand percent-encoded
+        # Tools say this type where nobody says one; in a form a brace would stand percent-encoded.
+        if data.lstrip()[:1] == b"{":
             return read_body(data, JSON, comments=comments, unchecked=unchecked)
         return Body(Kind.URLENCODED, _single_model(_read_urlencoded(data)), data)
     message = f"a body of type {media_type[:100]} cannot be read on this route; send application/json or multipart/form-data"
